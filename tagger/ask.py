@@ -1,0 +1,70 @@
+"""A plan's ask and the fields of a record in, the Constraint out, and completions back into values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tagger.engines.base import Completion, Constraint
+from tagger.grammar import choice_grammar, closed_values, object_grammar, read_value
+from tagger.plan import Ask, codes
+from tagger.schema import FieldBase, problems
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Values by field, schema-valid, with the completion that they were read from."""
+
+    values: Mapping[str, Any]
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why a completion is no answer; `failed` when the engine, not the record, is to blame."""
+
+    reason: str
+    failed: bool = False
+
+
+def constraint(ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
+    """What the engine may write: one of the values' texts or codes, or a sparse JSON object."""
+    if ask.form == "json":
+        return Constraint(object_grammar(fields))
+    choices = tuple(choice_values(ask, fields))
+    return Constraint(choice_grammar(choices), choices)
+
+
+def choice_values(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, Any]:
+    """Text that may be written -> the value it stands for, for a label or codes ask."""
+    values = closed_values(fields[ask.fields[0]]) or {}
+    if ask.form == "codes":
+        return {code: values[text] for code, text in codes(list(values)).items()}
+    return values
+
+
+def read_answer(ask: Ask, fields: Mapping[str, FieldBase], completion: Completion) -> Answer | NoAnswer:
+    """The values of a completion, or why there are none. Nothing is repaired or guessed."""
+    if completion.finish_reason == "error":
+        return NoAnswer(f"the engine could not answer: {completion.text}", failed=True)
+    if completion.finish_reason == "refused":
+        return NoAnswer(f"the prompt does not fit: {completion.text}")
+    if completion.finish_reason == "length":
+        return NoAnswer(f"the answer did not end within {completion.tokens_out} tokens")
+    if ask.form != "json":
+        choices = choice_values(ask, fields)
+        if completion.text not in choices:
+            return NoAnswer(f"{completion.text!r} is none of the values that may be answered")
+        return Answer({ask.fields[0]: choices[completion.text]}, completion)
+    try:
+        found = json.loads(completion.text)
+    except ValueError as error:
+        return NoAnswer(f"not JSON ({error}): {completion.text!r:.80}")
+    if not isinstance(found, dict):
+        return NoAnswer(f"expected a JSON object, found {completion.text!r:.80}")
+    values = {name: read_value(fields[name], value) if name in fields else value for name, value in found.items()}
+    if wrong := problems(fields, values):
+        return NoAnswer("; ".join(wrong))
+    return Answer(values, completion)

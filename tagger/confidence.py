@@ -1,0 +1,95 @@
+"""An Answer in, probabilities out: how sure the model was, read from its token log-probabilities.
+
+A closed value's probability sums over all the token paths that spell it, at the points where the answer
+could still have become another one. Any other value's probability is that of its tokens, one after
+another. These are raw scores; never the model's own word about its confidence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tagger.ask import Answer, choice_values
+from tagger.engines.base import Step
+from tagger.grammar import closed_values, spell_value
+from tagger.plan import Ask
+from tagger.schema import FieldBase
+
+
+def probabilities(
+    ask: Ask, fields: Mapping[str, FieldBase], answer: Answer, prior: Mapping[str, float] | None = None
+) -> dict[str, dict[str, float]]:
+    """For each answered field the probability of its value, and for closed fields of every value.
+
+    Keys of the inner mapping are the values' texts (`spell_value` for open fields). `prior` divides the
+    probabilities of a label or codes ask, which are then scaled to sum to 1.
+    """
+    if ask.form != "json":
+        spelled = choice_values(ask, fields)
+        masses = path_masses(answer.completion.steps, list(spelled))
+        if prior:
+            masses = {text: mass / max(prior.get(text, 1.0), 1e-6) for text, mass in masses.items()}
+        return {ask.fields[0]: _named(masses, fields[ask.fields[0]], spelled)}
+    found, at = {}, 0
+    written = answer.completion.text
+    for name, value in answer.values.items():
+        key = json.dumps(name, ensure_ascii=False) + ": "
+        start = written.index(key, at) + len(key)
+        literal = spell_value(fields[name], value)
+        at = start + len(literal)
+        found[name] = _in_json(fields[name], answer, len(written[:start].encode()), literal)
+    return found
+
+
+def path_masses(steps: Sequence[Step], choices: Sequence[str], base: bytes = b"") -> dict[str, float]:
+    """Probability of each choice, summed over the token paths in `steps` that spell it behind `base`.
+
+    What was not looked into is shared out among the choices that it may still lead to.
+    """
+    seen = {step.prefix: step.top for step in steps}
+    texts = {choice: base + choice.encode() for choice in choices}
+    masses = dict.fromkeys(choices, 0.0)
+
+    def walk(prefix: bytes, mass: float) -> None:
+        for text, logprob in seen[prefix].items():
+            ahead = [c for c, whole in texts.items() if (prefix == whole if not text else _leads(prefix + text, whole))]
+            reached = mass * math.exp(logprob)
+            if len(ahead) > 1 and prefix + text in seen:
+                walk(prefix + text, reached)
+            else:
+                for choice in ahead:
+                    masses[choice] += reached / len(ahead)
+
+    start = max((p for p in seen if base.startswith(p)), key=len, default=None)
+    if start is not None:
+        walk(start, 1.0)
+    total = sum(masses.values())
+    return {choice: mass / total for choice, mass in masses.items()} if total else masses
+
+
+def _leads(written: bytes, whole: bytes) -> bool:
+    """Whether a text written so far can become, or has already passed, `whole`."""
+    return whole.startswith(written) or written.startswith(whole)
+
+
+def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> dict[str, float]:
+    closed = closed_values(field)
+    if closed is not None:
+        spelled = {json.dumps(value, ensure_ascii=False): value for value in closed.values()}
+        base = answer.completion.text.encode()[:start]
+        return _named(path_masses(answer.completion.steps, list(spelled), base), field, spelled)
+    end, at, logprob = start + len(literal.encode()), 0, 0.0
+    for text, token_logprob in answer.completion.logprobs:
+        if at < end and at + len(text) > start:
+            logprob += token_logprob
+        at += len(text)
+    return {literal: math.exp(logprob)}
+
+
+def _named(masses: Mapping[str, float], field: FieldBase, spelled: Mapping[str, Any]) -> dict[str, float]:
+    total = sum(masses.values()) or 1.0
+    texts = {json.dumps(value): text for text, value in (closed_values(field) or {}).items()}
+    return {texts[json.dumps(spelled[text])]: mass / total for text, mass in masses.items()}

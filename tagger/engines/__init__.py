@@ -1,0 +1,1 @@
+"""Hosts of language models behind one method; `open_engine` makes one by name."""

@@ -1,0 +1,124 @@
+"""A Prompt in, token ids out, with the model's own chat template around every turn.
+
+Control tokens of the model take effect only where its template puts them: what stands in a prompt is
+always read as plain text. Heads are tokenized once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from tagger.errors import EngineError
+from tagger.prompt import Head, Prompt, Turn
+
+_MARKS = ("SYSTEMMARK", "ASKMARK", "ANSWERMARK", "RECORDMARK")
+
+
+class ChatTokenizer:
+    """The tokenizer of a local model folder, and its chat template taken apart.
+
+    Raises EngineError for a model whose template does not put turns one behind another.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from transformers import AutoTokenizer
+
+        self.hf: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        if not self.hf.chat_template:
+            hint = "choose an instruct model; a base model does not know where an answer ends"
+            raise EngineError("the model has no chat template", where=str(folder), hint=hint)
+        self._has_system = self._takes_system()
+        shell = [self.hf(part, add_special_tokens=False)["input_ids"] for part in self._shell(str(folder))]
+        self._start, self._before_ask, self._before_answer, self._between, self._end = shell
+        self.head_ids = lru_cache(maxsize=256)(self._head_ids)
+
+    def body_ids(self, prompt: Prompt) -> list[int]:
+        """What follows the head: retrieved shots, the record, and the opening of the model's turn."""
+        opening = self._between if prompt.head.shots else self._before_ask
+        return [*self._turns(prompt.shots, opening), *self._open(prompt), *self._plain(prompt.record), *self._end]
+
+    def count(self, prompt: Prompt) -> tuple[int, int]:
+        """Tokens of the head, which is cached, and of the rest."""
+        return len(self.head_ids(prompt.head)), len(self.body_ids(prompt))
+
+    def text(self, ids: Iterable[int]) -> str:
+        """Token ids as text, control tokens shown."""
+        return str(self.hf.decode(list(ids), skip_special_tokens=False))
+
+    def token_bytes(self, token: int) -> bytes:
+        """The bytes that a token id stands for; empty for the tokens that end an answer."""
+        return b"" if token in self.stop_ids else self._vocabulary[token]
+
+    @cached_property
+    def stop_ids(self) -> frozenset[int]:
+        """Ids that end an answer."""
+        return frozenset(self._info.stop_token_ids)
+
+    def _head_ids(self, head: Head) -> tuple[int, ...]:
+        return (*self._start, *self._plain(head.instruction), *self._turns(head.shots, self._before_ask))
+
+    def _turns(self, turns: Iterable[Turn], opening: list[int]) -> list[int]:
+        """Turns, each behind what opens it: `opening` before the first, the template's usual after that."""
+        ids: list[int] = []
+        for ask, answer in turns:
+            ids += [*opening, *self._plain(ask), *self._before_answer, *self._plain(answer)]
+            opening = self._between
+        return ids
+
+    def _open(self, prompt: Prompt) -> list[int]:
+        return self._between if prompt.shots or prompt.head.shots else self._before_ask
+
+    def _shell(self, where: str) -> list[str]:
+        """What the template writes before the instruction, and between the parts of a conversation."""
+        shown = self._apply([_MARKS[1:3]], _MARKS[0], _MARKS[3])
+        parts, rest = [], shown
+        for mark in _MARKS:
+            part, found, rest = rest.partition(mark)
+            if not found:
+                raise EngineError("the chat template drops a turn", where=where, hint="choose another model")
+            parts.append(part)
+        parts.append(rest)
+        start, before_ask, before_answer, between, end = parts
+        two = [("a1", "b1"), ("a2", "b2")]
+        body = between.join(ask + before_answer + answer for ask, answer in two)
+        rebuilt = f"{start}s{before_ask}{body}{between}r{end}"
+        if self._apply(two, "s", "r") != rebuilt:
+            hint = "its chat template writes turns differently by their place; choose another model"
+            raise EngineError("the chat template cannot be taken apart", where=where, hint=hint)
+        return parts
+
+    def _apply(self, turns: Iterable[Turn], instruction: str, record: str) -> str:
+        messages = Prompt(Head(instruction), tuple(turns), record).messages
+        if not self._has_system:  # the instruction then opens the first message of the user
+            first = messages[1]["content"]
+            messages = [{"role": "user", "content": f"{instruction}\n\n{first}"}, *messages[2:]]
+        return str(self.hf.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _takes_system(self) -> bool:
+        from jinja2 import TemplateError
+
+        try:
+            messages = Prompt(Head(_MARKS[0]), (), _MARKS[3]).messages
+            shown = self.hf.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except TemplateError:  # how templates without the role refuse it
+            return False
+        return _MARKS[0] in shown
+
+    @cached_property
+    def _vocabulary(self) -> list[bytes]:
+        return list(self._info.decoded_vocab)
+
+    @cached_property
+    def _info(self) -> Any:
+        from xgrammar import TokenizerInfo
+
+        return TokenizerInfo.from_huggingface(self.hf, vocab_size=len(self.hf.get_vocab()))
+
+    def _plain(self, text: str) -> list[int]:
+        if not text:
+            return []
+        ids: list[int] = self.hf(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return ids

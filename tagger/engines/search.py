@@ -1,0 +1,96 @@
+"""A closed set of answers and a way of looking at the model, in; the probabilities of the answers, out.
+
+A label can be spelled by several token paths ("Shirts" as Sh+irts, S+hirts, ...), and its probability is
+the sum over all of them. The search walks the tree of paths from the likeliest open node on, and
+stops when no open node could still change which answer is best, or holds more than `OPEN_MASS`.
+Usually one look decides; labels that share their first token take two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tagger.engines.base import Step
+
+OPEN_MASS = 0.02
+"""An open node with less probability than this is not looked into; it cannot tip an answer that leads by more."""
+
+
+@dataclass(slots=True)
+class Node:
+    """A point in the answer to request `request`: the token ids and bytes written, and their probability."""
+
+    request: int
+    tokens: tuple[int, ...] = ()
+    prefix: bytes = b""
+    mass: float = 1.0
+
+
+Look = Callable[[Sequence[Node]], Sequence[Mapping[int, float]]]
+"""Log-probabilities of the next tokens at each node, renormalised over those the grammar allows."""
+
+
+@dataclass(slots=True)
+class Found:
+    """The outcome for one request: probability of each answer, the steps looked at, tokens computed."""
+
+    masses: dict[bytes, float]
+    steps: list[Step] = field(default_factory=list)
+    looks: int = 0
+
+
+def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable[[int], bytes]) -> list[Found]:
+    """For each request, the probabilities of its choices (they sum to 1 but for what was not looked into).
+
+    `token_bytes` gives the bytes of a token id, empty for the end of the answer.
+    """
+    found = [Found(dict.fromkeys(answers, 0.0)) for answers in choices]
+    open_nodes = [[Node(request)] for request in range(len(choices))]
+    while todo := [node for request, nodes in enumerate(open_nodes) if (node := _next(nodes, found[request]))]:
+        for node, logprobs in zip(todo, look(todo), strict=True):
+            result = found[node.request]
+            result.looks += 1
+            result.steps.append(Step(node.prefix, _by_bytes(logprobs, token_bytes)))
+            open_nodes[node.request].remove(node)
+            open_nodes[node.request] += _settle(node, logprobs, result.masses, token_bytes)
+    return found
+
+
+def _next(nodes: list[Node], found: Found) -> Node | None:
+    """The open node to look into, or None when the answer is settled."""
+    node = max(nodes, key=lambda n: n.mass, default=None)
+    if node is None:
+        return None
+    first, second = (sorted(found.masses.values(), reverse=True) + [0.0, 0.0])[:2]
+    settled = node.mass < OPEN_MASS and node.mass < first - second
+    return None if settled or node.mass <= 1e-6 else node
+
+
+def _settle(
+    node: Node, logprobs: Mapping[int, float], masses: dict[bytes, float], token_bytes: Callable[[int], bytes]
+) -> list[Node]:
+    """Give the mass behind each next token to the one answer it leads to; what leads to several stays open."""
+    still_open = []
+    for token, logprob in logprobs.items():
+        mass, text = node.mass * math.exp(logprob), token_bytes(token)
+        prefix = node.prefix + text
+        if not text:
+            masses[node.prefix] += mass
+            continue
+        ahead = [answer for answer in masses if answer.startswith(prefix)]
+        if len(ahead) == 1:
+            masses[ahead[0]] += mass
+        elif ahead:
+            still_open.append(Node(node.request, (*node.tokens, token), prefix, mass))
+    return still_open
+
+
+def _by_bytes(logprobs: Mapping[int, float], token_bytes: Callable[[int], bytes]) -> dict[bytes, float]:
+    """Log-probabilities by bytes; ids that spell the same bytes are added up."""
+    steps: dict[bytes, float] = {}
+    for token, logprob in logprobs.items():
+        text = token_bytes(token)
+        steps[text] = math.log(math.exp(steps[text]) + math.exp(logprob)) if text in steps else logprob
+    return steps

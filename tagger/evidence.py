@@ -1,0 +1,78 @@
+"""A value and a record in, the characters that prove the value out.
+
+Comparison ignores case, full and half width, compatibility forms (NFKC) and the amount of white space,
+as a reader does; offsets always count characters (Unicode code points) of the text as it came.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """`text` stands in column `column` from character `start` up to, not including, `end`."""
+
+    column: str
+    start: int
+    end: int
+    text: str
+
+
+def find(value: str, columns: Mapping[str, str]) -> Evidence | None:
+    """The first place where `value` stands, columns in order, whole words before parts of words."""
+    wanted, _ = _folded(value)
+    wanted = wanted.strip()
+    if not wanted:
+        return None
+    for column, text in columns.items():
+        folded, origin = _folded(text)
+        if (at := _place(wanted, folded)) is not None:
+            start, end = origin[at][0], origin[at + len(wanted) - 1][1]
+            return Evidence(column, start, end, text[start:end])
+    return None
+
+
+def _place(wanted: str, text: str) -> int | None:
+    first = at = text.find(wanted)
+    while at >= 0:
+        if _whole(text, at, at + len(wanted)):
+            return at
+        at = text.find(wanted, at + 1)
+    return first if first >= 0 else None
+
+
+def _whole(text: str, start: int, end: int) -> bool:
+    """Whether no letter or digit of the same word goes on at either end (scripts without spaces: always)."""
+    before = start > 0 and _joined(text[start - 1], text[start])
+    after = end < len(text) and _joined(text[end - 1], text[end])
+    return not before and not after
+
+
+def _joined(left: str, right: str) -> bool:
+    return left.isascii() and right.isascii() and left.isalnum() and right.isalnum()
+
+
+def _folded(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text as a reader compares it, and for each of its characters the range it comes from.
+
+    A character is folded together with the combining marks behind it, for NFKC may join them.
+    """
+    folded: list[str] = []
+    origin: list[tuple[int, int]] = []
+    start = 0
+    while start < len(text):
+        end = start + 1
+        while end < len(text) and unicodedata.combining(text[end]):
+            end += 1
+        for char in unicodedata.normalize("NFKC", text[start:end]).casefold():
+            if char.isspace():
+                if folded and folded[-1] == " ":
+                    continue
+                char = " "
+            folded.append(char)
+            origin.append((start, end))
+        start = end
+    return "".join(folded), origin

@@ -1,0 +1,103 @@
+"""A line of JSON in, an Example out: a record and its right answer.
+
+Two shapes are read, so that labelled data needs no conversion: our own
+`{"record": {...}, "answer": {...}}`, and a flat row whose right answers lie in one object somewhere
+inside it (`gold = "labels"` in task.toml says where).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagger.errors import TaskError
+from tagger.record import Column, Record, Rejected, read_record
+from tagger.schema import FieldBase, problems
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A record with its right answer; `answer` holds only the fields that the record has."""
+
+    record: Record
+    answer: Mapping[str, Any]
+
+
+def read_examples(
+    path: Path,
+    columns: Mapping[str, Column],
+    fields: Mapping[str, FieldBase],
+    gold: str,
+    mapping: Mapping[str, str] | None = None,
+) -> list[Example]:
+    """All examples of a JSONL file, in order.
+
+    Raises TaskError naming the file and line for a line that is no JSON object, lacks a column or
+    an answer, or whose answer breaks the schema.
+    """
+    if not path.is_file():
+        raise TaskError("no such file of examples", where=str(path))
+    examples = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if line.strip():
+            examples.append(_example(line, f"{path}:{number}", number, columns, fields, gold, mapping))
+    if not examples:
+        raise TaskError("the file holds no example", where=str(path))
+    return examples
+
+
+def _example(
+    line: bytes,
+    where: str,
+    number: int,
+    columns: Mapping[str, Column],
+    fields: Mapping[str, FieldBase],
+    gold: str,
+    mapping: Mapping[str, str] | None,
+) -> Example:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise TaskError(f"not a line of JSON: {error}", where=where) from None
+    if not isinstance(row, Mapping):
+        raise TaskError(f"expected an object, found {line[:40]!r}", where=where)
+    native = "record" in row and "answer" in row
+    record = read_record(row["record"] if native else row, columns, number, mapping)
+    if isinstance(record, Rejected):
+        raise TaskError(f"not a record of this task: {record.reason}", where=where)
+    answer = gold_answer(row["answer"] if native else dig(row, gold), fields)
+    if answer is None:
+        hint = f"write {{'record': ..., 'answer': ...}} or put the answers at {gold!r} (gold in task.toml)"
+        raise TaskError("the line has no answer", where=where, hint=hint)
+    if wrong := problems(fields, answer):
+        raise TaskError(f"the answer breaks the schema: {'; '.join(wrong)}", where=where)
+    return Example(record, answer)
+
+
+def dig(row: Mapping[str, Any], path: str) -> Any:
+    """The value at a dotted path ('labels.attributes') in nested objects, or None."""
+    value: Any = row
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def gold_answer(found: Any, fields: Mapping[str, FieldBase]) -> dict[str, Any] | None:
+    """The part of a gold object that answers `fields`, in their order, or None if there is no object.
+
+    Labelled sets write a value as a list; a list of one is that value, an empty one is absence, and of
+    several values of a single-valued field the first counts.
+    """
+    if not isinstance(found, Mapping):
+        return None
+    answer = {}
+    for name, field in fields.items():
+        value = found.get(name)
+        if isinstance(value, list) and field.kind != "labels":  # type: ignore[attr-defined]
+            value = value[0] if value else None
+        if value is not None:
+            answer[name] = value
+    return answer

@@ -1,0 +1,139 @@
+"""Fields in, the bytes of an answer out: the grammar that allows them and the function that writes them.
+
+Every engine is given this one grammar text (GBNF, the EBNF dialect of llama.cpp that xgrammar reads),
+so the bytes of an answer are the same everywhere. `spell` writes exactly the bytes that the grammar
+allows; prompts show them in examples and training targets are made of them. Change both together:
+`tests/tagger/test_grammar.py` compares them byte by byte for every kind of field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tagger.schema import (
+    BooleanField,
+    FieldBase,
+    LabelField,
+    LabelsField,
+    NumberField,
+    PathField,
+    ScoreField,
+)
+
+_TERMINALS = r"""
+char ::= [^"\\\x00-\x1f\x7f] | "\\" ["\\]
+number ::= "-"? ("0" | [1-9] [0-9]*) ("." [0-9]* [1-9])?
+"""
+
+
+def choice_grammar(choices: Sequence[str]) -> str:
+    """A grammar whose only sentences are `choices`, as they stand."""
+    return "root ::= " + " | ".join(_literal(choice) for choice in choices) + "\n"
+
+
+def object_grammar(fields: Mapping[str, FieldBase]) -> str:
+    """A grammar of sparse JSON objects: fields in the declared order, absent ones left out."""
+    items = [
+        (f"{_literal(json.dumps(name, ensure_ascii=False) + ': ')} {_value(field)}", field.required)
+        for name, field in fields.items()
+    ]
+    return f'root ::= "{{" {_sequence("m", items)} "}}"\n' + _rules("m", items) + _value_rules(fields) + _TERMINALS
+
+
+def spell(fields: Mapping[str, FieldBase], values: Mapping[str, Any]) -> str:
+    """The one way to write `values` as an answer: what `object_grammar(fields)` allows."""
+    members = [
+        f"{json.dumps(name, ensure_ascii=False)}: {spell_value(field, values[name])}"
+        for name, field in fields.items()
+        if name in values
+    ]
+    return "{" + ", ".join(members) + "}"
+
+
+def spell_value(field: FieldBase, value: Any) -> str:
+    """The JSON text of one value; a quantity is written as a string, number and unit."""
+    if isinstance(field, NumberField):
+        if field.units:
+            return json.dumps(f"{_digits(value['value'])} {value['unit']}", ensure_ascii=False)
+        return _digits(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def read_value(field: FieldBase, value: Any) -> Any:
+    """The inverse of `spell_value` after JSON parsing: a quantity string becomes value and unit."""
+    if isinstance(field, NumberField) and field.units and isinstance(value, str):
+        number, _, unit = value.partition(" ")
+        try:
+            return {"value": json.loads(number), "unit": unit}
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def closed_values(field: FieldBase) -> dict[str, Any] | None:
+    """Text of each value -> the value, for kinds with a known set of single values; else None."""
+    if isinstance(field, LabelField | PathField):
+        return {label: label for label in field.labels}
+    if isinstance(field, BooleanField):
+        return {"true": True, "false": False}
+    if isinstance(field, ScoreField):
+        return {str(score): score for score in range(field.low, field.high + 1)}
+    return None
+
+
+def _value(field: FieldBase) -> str:
+    if isinstance(field, LabelsField):
+        return f"labels{_key(field)}"
+    if (values := closed_values(field)) is not None:
+        return "(" + " | ".join(_literal(json.dumps(value, ensure_ascii=False)) for value in values.values()) + ")"
+    if isinstance(field, NumberField):
+        if not field.units:
+            return "number"
+        units = " | ".join(_literal(json.dumps(unit, ensure_ascii=False)[1:-1]) for unit in field.units)
+        return rf'"\"" number " " ({units}) "\""'
+    return r'"\"" char+ "\""'
+
+
+def _value_rules(fields: Mapping[str, FieldBase]) -> str:
+    text = ""
+    for field in {id(f): f for f in fields.values() if isinstance(f, LabelsField)}.values():
+        items = [(_literal(json.dumps(label, ensure_ascii=False)), False) for label in field.labels]
+        name = f"l{_key(field)}x"
+        text += f'labels{_key(field)} ::= "[" {_sequence(name, items)} "]"\n' + _rules(name, items)
+    return text
+
+
+def _sequence(name: str, items: Sequence[tuple[str, bool]]) -> str:
+    return f"{name}first0" if items else '""'
+
+
+def _rules(name: str, items: Sequence[tuple[str, bool]]) -> str:
+    """Items in order, each optional unless required, with ', ' between those present.
+
+    Two rules an item keep the grammar linear in their number: nothing written yet, and something.
+    """
+    lines = [f'{name}first{len(items)} ::= ""', f'{name}rest{len(items)} ::= ""']
+    for i, (item, required) in reversed(list(enumerate(items))):
+        first, rest = f"{item} {name}rest{i + 1}", f'", " {item} {name}rest{i + 1}'
+        lines.append(f"{name}first{i} ::= {first}" + ("" if required else f" | {name}first{i + 1}"))
+        lines.append(f"{name}rest{i} ::= {rest}" + ("" if required else f" | {name}rest{i + 1}"))
+    return "\n".join(lines) + "\n"
+
+
+def _literal(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'
+
+
+def _key(field: FieldBase) -> str:
+    """A rule name for a field: stable for equal definitions, so that equal fields give equal grammars."""
+    return hashlib.sha256(field.model_dump_json().encode()).hexdigest()[:8]
+
+
+def _digits(value: int | float) -> str:
+    """A number without exponent and without trailing zeros: 250, 0.5, -3."""
+    text = format(value, "f") if isinstance(value, int) else format(value, ".6f").rstrip("0").rstrip(".")
+    return text.split(".")[0] if isinstance(value, int) else text

@@ -1,0 +1,143 @@
+"""Fields in, a Plan out: how a task is asked, as data that lies beside it in plan.toml.
+
+A plan splits the fields into *asks*. Each ask is one request to the model and has a form:
+
+    json    one sparse JSON object for any number of fields; absent ones are left out
+    label   the text of the value itself, for one field with a closed set of values
+    codes   one letter for each value, for one field with a closed set of values
+
+Which is best depends on model and data, so a plan is chosen by measuring and never by taste; without
+a plan.toml every closed field is asked by its text and all others together as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field as Setting, ValidationError
+
+from tagger.errors import TaskError
+from tagger.grammar import closed_values
+from tagger.schema import FieldBase
+
+CODES = string.ascii_uppercase + string.ascii_lowercase
+"""One token each in common vocabularies; a field with more values than these cannot be coded."""
+
+
+class Ask(BaseModel):
+    """One request: which fields, in which form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    form: Literal["json", "label", "codes"]
+    fields: tuple[str, ...] = ()
+    """Names of the fields asked; empty in a json ask means all that no other ask names."""
+
+
+class Shots(BaseModel):
+    """Which examples stand in a prompt."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    fixed: int = Setting(default=100, ge=0)
+    """At most this many shipped examples, in the cached part; used when no pool is given."""
+    retrieved: int = Setting(default=4, ge=0)
+    """Nearest examples of a pool for each record; used when a pool is given."""
+
+
+class Plan(BaseModel):
+    """How a task is asked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ask: tuple[Ask, ...] = Setting(min_length=1)
+    shots: Shots = Shots()
+    prior: Literal["none", "content-free"] = "none"
+    """'content-free' divides label probabilities by those of an empty record, which removes the
+    model's liking for some labels (contextual calibration: Zhao et al. 2021, arXiv 2102.09690)."""
+    max_tokens: int = Setting(default=256, ge=1)
+    """An answer longer than this is rejected, never cut."""
+
+    @property
+    def id(self) -> str:
+        """Eight hex digits that change with the plan."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+
+def load_plan(path: Path, fields: Mapping[str, FieldBase]) -> Plan:
+    """The plan in `path`, or the default for `fields` where there is no such file; TaskError if it is wrong."""
+    if not path.is_file():
+        return default_plan(fields)
+    try:
+        plan = Plan.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskError(f"not TOML: {error}", where=str(path)) from None
+    except ValidationError as error:
+        raise TaskError(validation_text(error), where=str(path)) from None
+    return resolve(plan, fields, str(path))
+
+
+def default_plan(fields: Mapping[str, FieldBase]) -> Plan:
+    """Each closed field by its text, the others together as JSON."""
+    closed = [name for name, field in fields.items() if closed_values(field) is not None]
+    if len(closed) < len(fields) or len(closed) > 1:
+        return Plan(ask=(Ask(form="json", fields=tuple(fields)),))
+    return Plan(ask=(Ask(form="label", fields=(closed[0],)),))
+
+
+def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
+    """Fill in the fields that a json ask leaves open, and check that every field is asked exactly once."""
+    named = [name for ask in plan.ask for name in ask.fields]
+    open_fields = tuple(name for name in fields if name not in named)
+    asks = tuple(Ask(form=ask.form, fields=ask.fields or open_fields) for ask in plan.ask)
+    plan = plan.model_copy(update={"ask": asks})
+    named = [name for ask in asks for name in ask.fields]
+    if unknown := [name for name in named if name not in fields]:
+        raise TaskError(f"field {unknown[0]!r} is not in task.toml (there are: {', '.join(fields)})", where=where)
+    if repeated := [name for name in fields if named.count(name) > 1]:
+        raise TaskError(f"field {repeated[0]!r} is asked more than once", where=where)
+    if missing := [name for name in fields if name not in named]:
+        raise TaskError(f"field {missing[0]!r} is asked by no [[ask]]", where=where)
+    for ask in asks:
+        if ask.form != "json":
+            _check_closed(ask, fields, where)
+    return plan
+
+
+def codes(values: Sequence[str]) -> dict[str, str]:
+    """Code -> text of the value, in the declared order."""
+    return dict(zip(CODES, values, strict=False))
+
+
+def _check_closed(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None:
+    values = closed_values(fields[ask.fields[0]]) if len(ask.fields) == 1 else None
+    if values is None:
+        raise TaskError(
+            f"form {ask.form!r} needs exactly one field of kind label, path, boolean or score, "
+            f"found {', '.join(ask.fields) or 'none'}",
+            where=where,
+            hint='use form = "json" for several fields and for text, numbers and lists',
+        )
+    if ask.form == "codes" and len(values) > len(CODES):
+        raise TaskError(
+            f"form 'codes' has {len(CODES)} codes, field {ask.fields[0]!r} has {len(values)} values",
+            where=where,
+            hint='use form = "label"',
+        )
+
+
+def validation_text(error: ValidationError) -> str:
+    """Every problem of a pydantic error on one line: place, what is wrong, what was found."""
+    lines = []
+    for item in error.errors():
+        place = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            lines.append(f"unknown key {place!r}")
+        else:
+            lines.append(f"{place or 'the whole'}: {item['msg']} (found {item['input']!r:.80})")
+    return "; ".join(lines)

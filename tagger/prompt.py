@@ -1,0 +1,109 @@
+"""Task, record and shots in, a Prompt out: a conversation whose beginning is the same for every record.
+
+The order serves the prefix cache: instruction and fixed shots first, then retrieved shots, the record
+last. A shot is a turn of its own, the record block and its answer; the instruction is never repeated.
+(Measured with a 0.5B model on 60 dev rows, 20 fixed shots: shots as turns 75 % right, the same shots as
+text in one message 2 %.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tagger.example import Example
+from tagger.grammar import closed_values, spell
+from tagger.plan import Ask, codes
+from tagger.record import Record
+from tagger.schema import FieldBase
+from tagger.task import Task
+from tagger.template import render_block
+
+_CONTROL = re.compile(
+    r"<(?=[|｜])|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|im_start|im_end|think)>)"
+    r"|\[(?=/?INST\])|<(?=<SYS>>|</SYS>>)",
+    re.IGNORECASE,
+)
+
+
+Turn = tuple[str, str]
+"""A shot: what the user shows and what the assistant answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The shared part of a prompt, whose tokens and keys and values are computed once."""
+
+    instruction: str
+    shots: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the model reads: the shared `head`, then this record's retrieved `shots`, then the `record`."""
+
+    head: Head
+    shots: tuple[Turn, ...]
+    record: str
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The conversation as chat messages, instruction first, record last."""
+        turns = [
+            {"role": role, "content": text}
+            for turn in (*self.head.shots, *self.shots)
+            for role, text in zip(("user", "assistant"), turn, strict=True)
+        ]
+        return [
+            {"role": "system", "content": self.head.instruction},
+            *turns,
+            {"role": "user", "content": self.record},
+        ]
+
+
+def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: Iterable[Example]) -> Head:
+    """The instruction for `fields` and the fixed shots."""
+    context = {"task": task, "fields": fields, "form": ask.form, "codes": _codes(ask, fields)}
+    instruction = render_block(task.template, "instruction", context, task.place("prompt.jinja"))
+    return Head(instruction, tuple(_turn(task, ask, fields, shot) for shot in shots))
+
+
+def render(
+    task: Task, ask: Ask, fields: Mapping[str, FieldBase], head: Head, shots: Iterable[Example], record: Record
+) -> Prompt:
+    """The prompt of one record behind a shared head."""
+    return Prompt(head, tuple(_turn(task, ask, fields, shot) for shot in shots), _record(task, record))
+
+
+def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, object]) -> str:
+    """The bytes that the grammar of `ask` allows for `answer`: what shots show and training targets are."""
+    if ask.form == "json":
+        return spell(fields, {name: answer[name] for name in fields if name in answer})
+    (name,) = ask.fields
+    choices = closed_values(fields[name]) or {}
+    text = next(text for text, value in choices.items() if value == answer[name])
+    if ask.form == "label":
+        return text
+    return next(code for code, coded in codes(list(choices)).items() if coded == text)
+
+
+def escape(text: str) -> str:
+    """Product text with chat-control tokens broken by a space, so that to the model it stays text."""
+    return _CONTROL.sub(lambda match: match.group() + " ", text)
+
+
+def _record(task: Task, record: Record) -> str:
+    context = {"record": {name: escape(" ".join(text.split())) for name, text in record.values.items()}}
+    return render_block(task.template, "record", context, task.place("prompt.jinja"))
+
+
+def _turn(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
+    return _record(task, shot.record), answer_text(ask, fields, shot.answer)
+
+
+def _codes(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, str]:
+    """Text of a value -> its code, for a codes ask; empty for the other forms."""
+    if ask.form != "codes":
+        return {}
+    return {text: code for code, text in codes(list(closed_values(fields[ask.fields[0]]) or {})).items()}

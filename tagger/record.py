@@ -1,0 +1,96 @@
+"""A row in, a Record out: the columns that a task reads, checked; or the reason why the row is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field as Setting
+
+
+class Column(BaseModel):
+    """An input column of a task: what it holds and under which names a catalogue may call it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str = ""
+    names: tuple[str, ...] = ()
+    """Names a file may use for this column, tried in order after the column's own."""
+    required: bool = True
+    max_chars: int = Setting(default=4000, ge=1)
+    """A longer text is refused, never cut: cutting changes what a product is."""
+    allowed: tuple[str, ...] = ()
+    """If given, the only values this column may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One product: `values` by column name of the task, `id` as it came or the row's number."""
+
+    id: str
+    values: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that got no tags because of what it is: `where` names the column or row."""
+
+    id: str
+    reason: str
+    where: str
+
+
+def read_record(
+    row: Any, columns: Mapping[str, Column], number: int, mapping: Mapping[str, str] | None = None
+) -> Record | Rejected:
+    """Take from `row` the columns of a task.
+
+    `number` counts rows from 1 and is the id of a row without one. `mapping` names, for a column
+    of the task, the key of the row that holds it; without an entry the column's own name is tried,
+    then its `names`. Unused keys of the row are ignored.
+    """
+    if not isinstance(row, Mapping):
+        return Rejected(str(number), f"expected an object with columns, found {_shown(row)}", f"row {number}")
+    identity = row.get("id")
+    record_id = str(number) if identity is None or identity == "" else str(identity)
+    values: dict[str, str] = {}
+    for name, column in columns.items():
+        key = column_key(row, name, column, mapping or {})
+        value = row.get(key) if key is not None else None
+        if value is None or (isinstance(value, str) and not value.strip()):
+            if column.required:
+                found = ", ".join(map(str, row)) or "nothing"
+                return Rejected(record_id, f"no text in column {name!r} (the row has: {found})", f"row {number}")
+            values[name] = ""
+            continue
+        text = value if isinstance(value, str) else str(value)
+        if wrong := _wrong_text(text, column):
+            return Rejected(record_id, wrong, f"row {number}, column {key!r}")
+        values[name] = text
+    return Record(record_id, values)
+
+
+def column_key(row: Mapping[str, Any], name: str, column: Column, mapping: Mapping[str, str]) -> str | None:
+    """The key of `row` that holds column `name`, or None."""
+    if name in mapping:
+        return mapping[name] if mapping[name] in row else None
+    return next((key for key in (name, *column.names) if key in row), None)
+
+
+def _wrong_text(text: str, column: Column) -> str | None:
+    if len(text) > column.max_chars:
+        return f"text of {len(text):,} characters; at most {column.max_chars:,} are read"
+    for place, char in enumerate(text):
+        if char == "\0":
+            return f"NUL byte at character {place}"
+        if "\ud800" <= char <= "\udfff":
+            return f"invalid UTF-8 at character {place}"
+    if column.allowed and text not in column.allowed:
+        return f"{_shown(text)} is not one of {', '.join(column.allowed)}"
+    return None
+
+
+def _shown(value: Any, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else text[:most] + "..."

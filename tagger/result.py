@@ -1,0 +1,106 @@
+"""What goes out: a Tagging for every record, whatever became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tagger.evidence import Evidence
+
+Outcome = Literal["tagged", "abstained", "rejected", "failed"]
+"""tagged: at least one value, or rightly none; abstained: too doubtful to say; rejected: this record cannot be
+tagged (`reason` says why); failed: the engine could not serve it, ask again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another value and its probability."""
+
+    value: Any
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """The value of one field.
+
+    `value` is None where the tagger abstained; the best guess then leads the `alternatives`.
+    `inferred` marks a verbatim value that does not stand in the record.
+    """
+
+    value: Any
+    probability: float
+    evidence: Evidence | None = None
+    inferred: bool = False
+    abstained: bool = False
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a tagging: the same six things give the same tags."""
+
+    task: str
+    task_version: str
+    plan: str
+    model: str
+    adapter: str | None
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens read, how many of those came from a cache, and tokens looked at or written."""
+
+    read: int = 0
+    cached: int = 0
+    written: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """The tags of one record."""
+
+    id: str
+    outcome: Outcome
+    tags: Mapping[str, Tag]
+    provenance: Provenance
+    reason: str | None = None
+    tokens: Tokens = field(default=Tokens())
+
+    def value(self, name: str) -> Any:
+        """The value of a field, or None where there is none."""
+        return self.tags[name].value if name in self.tags else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a line of tags.jsonl."""
+        return {
+            "id": self.id,
+            "outcome": self.outcome,
+            **({"reason": self.reason} if self.reason else {}),
+            "tags": {name: _tag(tag) for name, tag in self.tags.items()},
+            "tokens": {"read": self.tokens.read, "cached": self.tokens.cached, "written": self.tokens.written},
+            "task": self.provenance.task,
+            "task_version": self.provenance.task_version,
+            "plan": self.provenance.plan,
+            "model": self.provenance.model,
+            "adapter": self.provenance.adapter,
+            "engine": self.provenance.engine,
+        }
+
+
+def _tag(tag: Tag) -> dict[str, Any]:
+    found: dict[str, Any] = {"value": tag.value, "probability": round(tag.probability, 6)}
+    if tag.evidence:
+        place = tag.evidence
+        found["evidence"] = {"column": place.column, "start": place.start, "end": place.end, "text": place.text}
+    if tag.inferred:
+        found["inferred"] = True
+    if tag.abstained:
+        found["abstained"] = True
+    if tag.alternatives:
+        found["alternatives"] = [
+            {"value": other.value, "probability": round(other.probability, 6)} for other in tag.alternatives
+        ]
+    return found

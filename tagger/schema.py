@@ -1,0 +1,191 @@
+"""Field definitions in, a verdict on a value out.
+
+A field says what is asked of a record. The same definition checks a value (`problem`), and
+`grammar.py` turns it into the grammar that constrains decoding, so the two cannot drift apart.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field as Setting, field_validator, model_validator
+
+PATH_SEPARATOR = " > "
+"""Between the levels of a taxonomy path, as the Google product taxonomy writes it."""
+
+
+class FieldBase(BaseModel):
+    """What every field kind has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str = ""
+    """What the value means, in a few words; shown to the model."""
+    required: bool = False
+    """Whether an answer without this field is refused."""
+    abstain_below: float = Setting(default=0.0, ge=0.0, le=1.0)
+    """Probability under which the tagger says nothing rather than something doubtful."""
+
+    def problem(self, value: Any) -> str | None:
+        """Why `value` is no value of this field, or None when it is one."""
+        raise NotImplementedError
+
+
+class ClosedField(FieldBase):
+    """A field whose values are known beforehand: `labels` maps each to its description."""
+
+    labels: Mapping[str, str] = Setting(min_length=1)
+
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _a_list_is_a_table_without_descriptions(cls, value: Any) -> Any:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            repeated = sorted({str(v) for v in value if list(value).count(v) > 1})
+            if repeated:
+                raise ValueError(f"label listed twice: {', '.join(repeated)}")
+            return {label: "" for label in value}
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_differ_to_a_reader(cls, labels: Mapping[str, str]) -> Mapping[str, str]:
+        seen: dict[str, str] = {}
+        for label in labels:
+            if not label.strip() or label != label.strip() or "\n" in label:
+                raise ValueError(f"label {label!r} is empty, or has white space around it or a line break in it")
+            folded = unicodedata.normalize("NFKC", label).casefold()
+            if folded in seen:
+                raise ValueError(f"labels {seen[folded]!r} and {label!r} are the same to a reader; keep one")
+            seen[folded] = label
+        return labels
+
+    def _unknown(self, value: Any) -> str | None:
+        if isinstance(value, str) and value in self.labels:
+            return None
+        return f"{value!r} is not one of the {len(self.labels)} labels ({_some(self.labels)})"
+
+
+class LabelField(ClosedField):
+    """One of a closed set of labels."""
+
+    kind: Literal["label"] = "label"
+    required: bool = True
+
+    def problem(self, value: Any) -> str | None:
+        return self._unknown(value)
+
+
+class LabelsField(ClosedField):
+    """Any number of labels of a closed set, each at most once, in the declared order."""
+
+    kind: Literal["labels"] = "labels"
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, list):
+            return f"expected a list of labels, found {value!r}"
+        for label in value:
+            if wrong := self._unknown(label):
+                return wrong
+        if value != [label for label in self.labels if label in value]:
+            return f"labels must come once each and in the declared order, found {value!r}"
+        return None
+
+
+class PathField(ClosedField):
+    """A leaf of a taxonomy, written as a path: 'Food > Tea > Green tea'."""
+
+    kind: Literal["path"] = "path"
+    required: bool = True
+
+    def problem(self, value: Any) -> str | None:
+        return self._unknown(value)
+
+
+class TextField(FieldBase):
+    """A piece of text; `verbatim` when it has to stand in the record itself."""
+
+    kind: Literal["text"] = "text"
+    verbatim: bool = True
+    max_chars: int = Setting(default=200, ge=1)
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, str) or not value.strip():
+            return f"expected text, found {value!r}"
+        if len(value) > self.max_chars:
+            return f"expected at most {self.max_chars} characters, found {len(value)}"
+        if any(unicodedata.category(char) == "Cc" for char in value):
+            return f"expected text without control characters, found {value!r}"
+        return None
+
+
+class NumberField(FieldBase):
+    """A number; with `units`, a quantity {"value": 250, "unit": "ml"} in one of them."""
+
+    kind: Literal["number"] = "number"
+    units: tuple[str, ...] = ()
+
+    def problem(self, value: Any) -> str | None:
+        if self.units:
+            if not isinstance(value, Mapping) or set(value) != {"value", "unit"}:
+                return f"expected {{'value': number, 'unit': one of {', '.join(self.units)}}}, found {value!r}"
+            if value["unit"] not in self.units:
+                return f"unit {value['unit']!r} is not one of {', '.join(self.units)}"
+            value = value["value"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return f"expected a finite number, found {value!r}"
+        return None
+
+
+class BooleanField(FieldBase):
+    """Yes or no."""
+
+    kind: Literal["boolean"] = "boolean"
+
+    def problem(self, value: Any) -> str | None:
+        return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
+
+
+class ScoreField(FieldBase):
+    """A whole number on a scale from `low` to `high`, both included."""
+
+    kind: Literal["score"] = "score"
+    low: int = 1
+    high: int = 5
+
+    @model_validator(mode="after")
+    def _scale(self) -> ScoreField:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low}) must be below high ({self.high})")
+        return self
+
+    def problem(self, value: Any) -> str | None:
+        if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
+            return None
+        return f"expected a whole number from {self.low} to {self.high}, found {value!r}"
+
+
+Field = Annotated[
+    LabelField | LabelsField | PathField | TextField | NumberField | BooleanField | ScoreField,
+    Setting(discriminator="kind"),
+]
+"""Any of the seven kinds, told apart by the key `kind`."""
+
+
+def problems(fields: Mapping[str, FieldBase], values: Mapping[str, Any]) -> list[str]:
+    """All that is wrong with `values` as an answer to `fields`, each line starting with the place."""
+    found = [f"$.{name}: no such field (there are: {_some(fields)})" for name in values if name not in fields]
+    for name, field in fields.items():
+        if name in values:
+            if wrong := field.problem(values[name]):
+                found.append(f"$.{name}: {wrong}")
+        elif field.required:
+            found.append(f"$.{name}: missing, and it is required")
+    return found
+
+
+def _some(names: Mapping[str, Any], most: int = 6) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (", ..." if len(listed) > most else "")

@@ -1,0 +1,52 @@
+"""A record and a pool in, its nearest labelled examples out.
+
+Likeness is the cosine of character n-gram TF-IDF vectors, which needs no weights and works in any
+script. Bodies end with the nearest example, because a model leans on what it read last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from tagger.example import Example
+from tagger.record import Record
+from tagger.task import Task
+
+
+class ShotPool:
+    """Labelled examples of a task, indexed once."""
+
+    def __init__(self, task: Task, examples: Sequence[Example]) -> None:
+        self._task = task
+        self._examples = list(examples)
+        self._groups = np.array([_group(task, example.record) for example in self._examples])
+        self._texts = np.array([_normal(example.record) for example in self._examples])
+        self._vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=1)
+        self._matrix = self._vectorizer.fit_transform(self._texts)
+
+    def nearest(self, records: Sequence[Record], count: int) -> list[list[Example]]:
+        """For each record its `count` nearest examples that answer the same fields, the nearest last.
+
+        An example with the record's own text is left out: it would be the record with its answer.
+        """
+        if not records or count == 0:
+            return [[] for _ in records]
+        likeness = (self._vectorizer.transform([_normal(r) for r in records]) @ self._matrix.T).toarray()
+        return [self._pick(record, row, count) for record, row in zip(records, likeness, strict=True)]
+
+    def _pick(self, record: Record, likeness: np.ndarray, count: int) -> list[Example]:
+        allowed = (self._groups == _group(self._task, record)) & (self._texts != _normal(record))
+        ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")[:count]
+        return [self._examples[i] for i in reversed(ranked) if allowed[i]]
+
+
+def _normal(record: Record) -> str:
+    return " ".join(" ".join(record.values.values()).casefold().split())
+
+
+def _group(task: Task, record: Record) -> str:
+    when = task.definition.when
+    return record.values[when.column] if when else ""

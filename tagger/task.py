@@ -1,0 +1,241 @@
+"""A folder in, a Task out: fields, columns, template, examples and plan, all checked as it loads.
+
+    prompts/category/
+      task.toml        what is asked of which columns
+      prompt.jinja     how it is said
+      examples.jsonl   right answers to show
+      plan.toml        how it is asked (optional)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import BaseModel, ConfigDict, Field as Setting, ValidationError
+
+from tagger.errors import TaskError
+from tagger.example import Example, read_examples
+from tagger.plan import Plan, default_plan, load_plan, validation_text
+from tagger.record import Column, Record
+from tagger.schema import Field, FieldBase
+from tagger.schema_model import fields_of_model
+from tagger.template import check_template, environment
+
+DEFAULT_TEMPLATE = "_default/prompt.jinja"
+
+
+class When(BaseModel):
+    """Which fields are asked, by the value of a column: a shoe has a size, a tea has a flavour."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    fields: Mapping[str, tuple[str, ...]] = Setting(min_length=1)
+
+
+class Definition(BaseModel):
+    """What task.toml may say."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    about: str
+    columns: Mapping[str, Column] = Setting(min_length=1)
+    fields: Mapping[str, Field] = Setting(min_length=1)
+    when: When | None = None
+    gold: str = "answer"
+    """Where a labelled row keeps its right answers: a dotted path to an object of field -> value."""
+    adapter: str | None = None
+    """A LoRA adapter that was proved better than the prompt alone: folder or hub id."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is asked of a record. Make one with `load_task` or `Task.from_model`."""
+
+    id: str
+    definition: Definition
+    template: jinja2.Template
+    template_source: str
+    examples: tuple[Example, ...]
+    plan: Plan
+    folder: Path | None = None
+
+    @property
+    def fields(self) -> Mapping[str, FieldBase]:
+        return self.definition.fields
+
+    @property
+    def columns(self) -> Mapping[str, Column]:
+        return self.definition.columns
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hex digits over template (with includes), fields, columns and examples."""
+        parts = [
+            self.definition.model_dump_json(exclude={"adapter"}),
+            self.template_source,
+            json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
+        ]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+    def asked(self, record: Record) -> dict[str, FieldBase]:
+        """The fields that are asked of this record, in order: all, or those that `when` names for it."""
+        when = self.definition.when
+        if when is None:
+            return dict(self.fields)
+        return {name: self.fields[name] for name in when.fields[record.values[when.column]]}
+
+    def place(self, file: str) -> str:
+        """Where a file of this task lies, for error messages."""
+        return str(self.folder / file) if self.folder else f"task {self.id!r}, {file}"
+
+    @classmethod
+    def from_model(
+        cls,
+        model: type[BaseModel],
+        *,
+        columns: tuple[str, ...] = ("title",),
+        examples: tuple[tuple[Mapping[str, str], Mapping[str, Any]], ...] = (),
+    ) -> Task:
+        """A task from a pydantic model: its name is the id, its docstring says what it is about.
+
+        `Literal` becomes label, `list[Literal]` labels, `bool` boolean, `int` with ge and le score,
+        `int` and `float` number, `str` text; a field that may be None is not required. A field's
+        description is what the model is told. `examples` are pairs of a record's columns and its answer.
+        Raises TaskError for any other type and for an example that breaks the schema.
+        """
+        about = (model.__doc__ or model.__name__).strip()
+        definition = Definition(
+            about=about, columns={name: Column() for name in columns}, fields=fields_of_model(model)
+        )
+        shots = tuple(
+            Example(Record(str(n), dict(record)), dict(answer)) for n, (record, answer) in enumerate(examples, 1)
+        )
+        task = _build(_snake(model.__name__), definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, None)
+        return check_shots(task)
+
+
+def load_task(name: str | Path) -> Task:
+    """The task in a folder, or the shipped one of that name.
+
+    Raises TaskError with file, line or key for anything that is wrong with it, before any model is loaded.
+    """
+    folder = _find(name)
+    definition = _definition(folder / "task.toml")
+    path = folder / "examples.jsonl"
+    examples = read_examples(path, definition.columns, definition.fields, "answer") if path.exists() else []
+    env = environment([folder, folder.parent, prompts_folder()])
+    own = (folder / "prompt.jinja").is_file()
+    template = "prompt.jinja" if own else DEFAULT_TEMPLATE
+    return check_shots(_build(folder.name, definition, env, template, tuple(examples), folder))
+
+
+def prompts_folder() -> Path:
+    """The shipped tasks: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_prompts"
+    return installed if installed.is_dir() else package.parent / "prompts"
+
+
+def task_names() -> list[str]:
+    """Names of the shipped tasks."""
+    return sorted(path.parent.name for path in prompts_folder().glob("*/task.toml"))
+
+
+def check_shots(task: Task) -> Task:
+    """Check that every example answers only what its record is asked; returns the task."""
+    for number, example in enumerate(task.examples, 1):
+        asked = task.asked(example.record)
+        if odd := [name for name in example.answer if name not in asked]:
+            raise TaskError(
+                f"the answer breaks the schema: field {odd[0]!r} is not asked of this record",
+                where=f"{task.place('examples.jsonl')}, example {number}",
+            )
+    return task
+
+
+def _build(
+    task_id: str,
+    definition: Definition,
+    env: jinja2.Environment,
+    template: str,
+    examples: tuple[Example, ...],
+    folder: Path | None,
+) -> Task:
+    where = str(folder / template) if folder else template
+    source = check_template(env, template, definition.columns, where)
+    plan = load_plan(folder / "plan.toml", definition.fields) if folder else default_plan(definition.fields)
+    return Task(task_id, definition, env.get_template(template), source, examples, plan, folder)
+
+
+def _find(name: str | Path) -> Path:
+    for folder in (Path(name), prompts_folder() / name):
+        if (folder / "task.toml").is_file():
+            return folder
+    hint = f"give a folder with a task.toml, or one of: {', '.join(task_names())}"
+    raise TaskError(f"no task {str(name)!r}", hint=hint)
+
+
+def _definition(path: Path) -> Definition:
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TaskError(f"not TOML: {error}", where=str(path)) from None
+    for name, field in data.get("fields", {}).items():
+        if isinstance(field, dict) and isinstance(field.get("labels"), str):
+            field["labels"] = _label_file(path.parent / field["labels"], f"{path}: fields.{name}.labels")
+    try:
+        definition = Definition.model_validate(data)
+    except ValidationError as error:
+        raise TaskError(validation_text(error), where=str(path)) from None
+    _check_when(definition, str(path))
+    return definition
+
+
+def _label_file(path: Path, where: str) -> dict[str, str]:
+    """Labels from a text file, one a line, with a description behind a tab if there is one."""
+    if not path.is_file():
+        raise TaskError(f"no such label file: {path}", where=where)
+    labels: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        label, _, about = line.partition("\t")
+        if not label.strip():
+            continue
+        folded = unicodedata.normalize("NFKC", label).casefold()
+        if folded in seen:
+            raise TaskError(f"label {label!r} stands already on line {seen[folded]}", where=f"{path}:{number}")
+        seen[folded] = number
+        labels[label] = about.strip()
+    return labels
+
+
+def _check_when(definition: Definition, where: str) -> None:
+    when = definition.when
+    if when is None:
+        return
+    if when.column not in definition.columns:
+        raise TaskError(f"when.column {when.column!r} is not among the columns", where=where)
+    if outside := set(definition.columns[when.column].allowed) ^ set(when.fields):
+        raise TaskError(
+            f"when.fields and columns.{when.column}.allowed must name the same values; only one has "
+            f"{', '.join(sorted(outside))}",
+            where=where,
+        )
+    for value, names in when.fields.items():
+        if unknown := [name for name in names if name not in definition.fields]:
+            raise TaskError(f"when.fields.{value}: no field {unknown[0]!r}", where=where)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,85 @@
+"""The text of a prompt.jinja in, a checked template out, and its blocks as text.
+
+A template has two blocks: `instruction`, which sees the fields that are asked, and `record`, which
+sees one record. Templates run in Jinja's sandbox with undefined names forbidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import jinja2.meta
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tagger.errors import TaskError
+
+BLOCKS = {"instruction", "record"}
+CONTEXT = {"task", "fields", "form", "codes", "record"}
+
+
+def environment(folders: Iterable[Path]) -> jinja2.Environment:
+    """The Jinja environment in which every template runs: sandboxed, strict, white space kept sane."""
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader(list(folders)),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], where: str) -> str:
+    """The template's source with that of every include, or TaskError at the line that is wrong.
+
+    Refused: syntax errors, a missing block, a name that no prompt has, `record.x` for a column that the
+    task does not declare, and an include that is not there.
+    """
+    allowed = set(columns)
+    sources, todo = "", [name]
+    while todo:
+        current = todo.pop()
+        try:
+            source, _, _ = env.loader.get_source(env, current)  # type: ignore[union-attr]
+            tree = env.parse(source)
+        except jinja2.TemplateNotFound as error:
+            raise TaskError(f"no such template: {error.name}", where=where) from None
+        except jinja2.TemplateSyntaxError as error:
+            raise TaskError(f"template syntax: {error.message}", where=f"{where}:{error.lineno}") from None
+        _check_names(tree, allowed, where if current == name else current)
+        if current == name and (missing := BLOCKS - {block.name for block in tree.find_all(nodes.Block)}):
+            hint = "write {% block instruction %}...{% endblock %}{% block record %}...{% endblock %}"
+            raise TaskError(f"the template lacks the block {', '.join(sorted(missing))}", where=where, hint=hint)
+        sources += source
+        todo += [t for t in jinja2.meta.find_referenced_templates(tree) if t is not None]
+    return sources
+
+
+def render_block(template: jinja2.Template, block: str, context: Mapping[str, Any], where: str) -> str:
+    """One block of a template as text, without white space at its ends."""
+    try:
+        return "".join(template.blocks[block](template.new_context(dict(context)))).strip()
+    except jinja2.UndefinedError as error:
+        raise TaskError(f"block {block!r}: {error.message}", where=where) from None
+    except jinja2.exceptions.SecurityError as error:
+        raise TaskError(f"block {block!r} does what a template may not: {error}", where=where) from None
+
+
+def _check_names(tree: nodes.Template, columns: set[str], where: str) -> None:
+    unknown = jinja2.meta.find_undeclared_variables(tree) - CONTEXT
+    for node in tree.find_all((nodes.Name, nodes.Getattr)):
+        if isinstance(node, nodes.Name) and node.name in unknown:
+            hint = f"a template knows {', '.join(sorted(CONTEXT))}; columns are record.{sorted(columns)[0]}"
+            raise TaskError(f"unknown variable {node.name!r}", where=f"{where}:{node.lineno}", hint=hint)
+        if (
+            isinstance(node, nodes.Getattr)
+            and isinstance(node.node, nodes.Name)
+            and node.node.name == "record"
+            and node.attr not in columns
+        ):
+            hint = f"the task's columns are: {', '.join(sorted(columns))}"
+            raise TaskError(f"unknown variable 'record.{node.attr}'", where=f"{where}:{node.lineno}", hint=hint)
