@@ -20,18 +20,15 @@ from tagger.schema import FieldBase
 
 
 def probabilities(
-    ask: Ask, fields: Mapping[str, FieldBase], answer: Answer, prior: Mapping[str, float] | None = None
+    ask: Ask, fields: Mapping[str, FieldBase], answer: Answer
 ) -> dict[str, dict[str, float]]:
     """For each answered field the probability of its value, and for closed fields of every value.
 
-    Keys of the inner mapping are the values' texts (`spell_value` for open fields). `prior` divides the
-    probabilities of a label or codes ask, which are then scaled to sum to 1.
+    Keys of the inner mapping are the values' texts (`spell_value` for open fields).
     """
     if ask.form != "json":
         spelled = choice_values(ask, fields)
         masses = path_masses(answer.completion.steps, list(spelled))
-        if prior:
-            masses = {text: mass / max(prior.get(text, 1.0), 1e-6) for text, mass in masses.items()}
         return {ask.fields[0]: _named(masses, fields[ask.fields[0]], spelled)}
     found, at = {}, 0
     written = answer.completion.text

@@ -57,9 +57,6 @@ class Plan(BaseModel):
 
     ask: tuple[Ask, ...] = Setting(min_length=1)
     shots: Shots = Shots()
-    prior: Literal["none", "content-free"] = "none"
-    """'content-free' divides label probabilities by those of an empty record, which removes the
-    model's liking for some labels (contextual calibration: Zhao et al. 2021, arXiv 2102.09690)."""
     max_tokens: int = Setting(default=256, ge=1)
     """An answer longer than this is rejected, never cut."""
 

@@ -6,6 +6,7 @@ script. Bodies end with the nearest example, because a model leans on what it re
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,12 @@ class ShotPool:
         self._texts = np.array([_normal(example.record) for example in self._examples])
         self._vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=1)
         self._matrix = self._vectorizer.fit_transform(self._texts)
+
+    @property
+    def id(self) -> str:
+        """Eight hex digits that change with the examples."""
+        shown = "\0".join(f"{text}\1{example.answer}" for text, example in zip(self._texts, self._examples, strict=True))
+        return hashlib.sha256(shown.encode()).hexdigest()[:8]
 
     def nearest(self, records: Sequence[Record], count: int) -> list[list[Example]]:
         """For each record its `count` nearest examples that answer the same fields, the nearest last.

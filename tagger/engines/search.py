@@ -40,6 +40,10 @@ class Found:
     steps: list[Step] = field(default_factory=list)
     looks: int = 0
 
+    def best(self) -> bytes:
+        """The likeliest answer."""
+        return max(self.masses, key=lambda answer: self.masses[answer])
+
 
 def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable[[int], bytes]) -> list[Found]:
     """For each request, the probabilities of its choices (they sum to 1 but for what was not looked into).

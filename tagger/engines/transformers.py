@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Found, Node, search
+from tagger.settings import settings
 
 BATCH_TOKENS = 512
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
@@ -55,10 +56,9 @@ class _Pack:
 class TransformersEngine:
     """A local model under transformers, constrained by Outlines."""
 
-    def __init__(self, folder: Path, model: str, *, threads: int | None = None, dtype: str | None = None) -> None:
-        """`folder` holds the weights of `model`; `threads` and `dtype` default to what is fastest here."""
-        if threads:
-            torch.set_num_threads(threads)
+    def __init__(self, folder: Path, model: str, *, dtype: str | None = None) -> None:
+        """`folder` holds the weights of `model`; `dtype` defaults to what is fastest here."""
+        torch.set_num_threads(settings().threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = getattr(torch, dtype) if dtype else fastest_dtype(self._device)
         self.chat = ChatTokenizer(folder)
@@ -299,9 +299,8 @@ def _batches(members: list[int], bodies: list[list[int]]) -> list[list[int]]:
 
 
 def _chosen(found: Found, head: int, body: int, cached: bool) -> Completion:
-    best = max(found.masses, key=lambda answer: found.masses[answer])
     return Completion(
-        text=best.decode(),
+        text=found.best().decode(),
         finish_reason="stop",
         steps=tuple(found.steps),
         tokens_in=head + body,

