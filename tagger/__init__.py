@@ -1,7 +1,7 @@
 """A product record goes in, trustworthy tags come out.
 
-    from tagger import Tagger
-    Tagger("category").tag({"title": "Sencha Green Tea Bags, 100 Count"}).value("category")
+from tagger import Tagger
+Tagger("category").tag({"title": "Sencha Green Tea Bags, 100 Count"}).value("category")
 """
 
 from tagger.engines.base import Engine

@@ -101,7 +101,9 @@ def render(
 
 
 @app.command()
-def check(task: Annotated[str | None, typer.Argument(help="A task folder or name; none: list the tasks.")] = None) -> None:
+def check(
+    task: Annotated[str | None, typer.Argument(help="A task folder or name; none: list the tasks.")] = None,
+) -> None:
     """Check a task folder: every mistake is named with its place."""
     table = Table("task", "version", "fields", "examples", "asked as", "about")
     for name in [task] if task else task_names():

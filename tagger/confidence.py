@@ -19,9 +19,7 @@ from tagger.plan import Ask
 from tagger.schema import FieldBase
 
 
-def probabilities(
-    ask: Ask, fields: Mapping[str, FieldBase], answer: Answer
-) -> dict[str, dict[str, float]]:
+def probabilities(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dict[str, dict[str, float]]:
     """For each answered field the probability of its value, and for closed fields of every value.
 
     Keys of the inner mapping are the values' texts (`spell_value` for open fields).

@@ -19,7 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field as Setting, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Setting
 
 from tagger.errors import TaskError
 from tagger.grammar import closed_values

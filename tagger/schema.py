@@ -11,7 +11,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field as Setting, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import Field as Setting
 
 PATH_SEPARATOR = " > "
 """Between the levels of a taxonomy path, as the Google product taxonomy writes it."""
@@ -46,7 +47,7 @@ class ClosedField(FieldBase):
             repeated = sorted({str(v) for v in value if list(value).count(v) > 1})
             if repeated:
                 raise ValueError(f"label listed twice: {', '.join(repeated)}")
-            return {label: "" for label in value}
+            return dict.fromkeys(value, "")
         return value
 
     @field_validator("labels")

@@ -55,4 +55,4 @@ def _labels(literal: Any, where: str) -> dict[str, str]:
     labels = typing.get_args(literal)
     if not all(isinstance(label, str) for label in labels):
         raise TaskError(f"labels must be strings, found {labels!r}", where=where)
-    return {label: "" for label in labels}
+    return dict.fromkeys(labels, "")

@@ -31,7 +31,9 @@ class ShotPool:
     @property
     def id(self) -> str:
         """Eight hex digits that change with the examples."""
-        shown = "\0".join(f"{text}\1{example.answer}" for text, example in zip(self._texts, self._examples, strict=True))
+        shown = "\0".join(
+            f"{text}\1{example.answer}" for text, example in zip(self._texts, self._examples, strict=True)
+        )
         return hashlib.sha256(shown.encode()).hexdigest()[:8]
 
     def nearest(self, records: Sequence[Record], count: int) -> list[list[Example]]:

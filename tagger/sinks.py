@@ -128,7 +128,9 @@ def _flat(tagging: Tagging) -> dict[str, Any]:
     """A tagging as one row of a table; values that are not text are written as JSON."""
     row = {key: value for key, value in tagging.to_dict().items() if key in FLAT}
     for name, tag in tagging.tags.items():
-        text = tag.value if tag.value is None or isinstance(tag.value, str) else json.dumps(tag.value, ensure_ascii=False)
+        text = (
+            tag.value if tag.value is None or isinstance(tag.value, str) else json.dumps(tag.value, ensure_ascii=False)
+        )
         places = (tag.evidence.start, tag.evidence.end) if tag.evidence else (None, None)
         row.update(zip(_columns(name), (text, tag.probability, *places), strict=True))
     return row

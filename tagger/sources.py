@@ -26,7 +26,11 @@ def rows(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise SourceError("no such file", where=str(path))
     if path.suffix.lower() not in FORMATS:
-        raise SourceError(f"format {path.suffix or 'without a suffix'!r} is not read", where=str(path), hint=f"convert to one of {', '.join(FORMATS)}")
+        raise SourceError(
+            f"format {path.suffix or 'without a suffix'!r} is not read",
+            where=str(path),
+            hint=f"convert to one of {', '.join(FORMATS)}",
+        )
     reader = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix.lower()]
     found = False
     for row in reader(path):
@@ -55,7 +59,9 @@ def records(
             checked = True
         record = read_record(row, columns, number, mapping)
         if record.id in seen:
-            yield Rejected(f"{record.id}#{number}", f"id {record.id!r} stands already on row {seen[record.id]}", f"row {number}")
+            yield Rejected(
+                f"{record.id}#{number}", f"id {record.id!r} stands already on row {seen[record.id]}", f"row {number}"
+            )
             continue
         seen[record.id] = number
         yield record
@@ -73,13 +79,16 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _check_columns(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str) -> None:
+def _check_columns(
+    row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str
+) -> None:
     if unknown := [name for name in mapping if name not in columns]:
         raise SourceError(f"--map names column {unknown[0]!r}; the task has: {', '.join(columns)}", where=where)
     for name, column in columns.items():
         if column.required and column_key(row, name, column, mapping) is None:
+            found = ", ".join(map(str, row))
             raise SourceError(
-                f"no column {mapping.get(name, name)!r} for the task's {name!r} (the file has: {', '.join(map(str, row))})",
+                f"no column {mapping.get(name, name)!r} for the task's {name!r} (the file has: {found})",
                 where=where,
                 hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
             )

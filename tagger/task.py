@@ -1,10 +1,10 @@
 """A folder in, a Task out: fields, columns, template, examples and plan, all checked as it loads.
 
-    prompts/category/
-      task.toml        what is asked of which columns
-      prompt.jinja     how it is said
-      examples.jsonl   right answers to show
-      plan.toml        how it is asked (optional)
+prompts/category/
+  task.toml        what is asked of which columns
+  prompt.jinja     how it is said
+  examples.jsonl   right answers to show
+  plan.toml        how it is asked (optional)
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from pydantic import BaseModel, ConfigDict, Field as Setting, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as Setting
 
 from tagger.errors import TaskError
 from tagger.example import Example, read_examples
@@ -121,7 +122,9 @@ class Task:
         shots = tuple(
             Example(Record(str(n), dict(record)), dict(answer)) for n, (record, answer) in enumerate(examples, 1)
         )
-        task = _build(_snake(model.__name__), definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, None)
+        task = _build(
+            _snake(model.__name__), definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, None
+        )
         return check_shots(task)
 
 

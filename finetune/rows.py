@@ -1,0 +1,40 @@
+"""Examples in, training rows out: a conversation and the very bytes that the constraint lets a model write.
+
+The prompt comes from the pipeline that serves, the target from the function that defines the grammar's bytes,
+so what is trained is what is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tagger.engines.scripted import ScriptedEngine
+from tagger.example import Example
+from tagger.pipeline import Tagger
+from tagger.prompt import answer_text
+from tagger.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRow:
+    """`messages` as the model is asked, `completion` as it should answer; loss counts on the completion alone."""
+
+    id: str
+    messages: list[dict[str, str]]
+    completion: str
+
+
+def training_rows(
+    task: Task, examples: Sequence[Example], shots: Sequence[Example] | None = None
+) -> Iterator[TrainingRow]:
+    """One row for each example and ask; an example that lacks the ask's only field is left out.
+
+    `shots` is the pool whose nearest examples stand in each prompt (never the example itself).
+    """
+    tagger = Tagger(task, engine=ScriptedEngine(), shots=shots)
+    for ask in task.plan.ask:
+        answered = [e for e in examples if ask.form == "json" or ask.fields[0] in e.answer]
+        for example, prompt in zip(answered, tagger.prompts(ask, [e.record for e in answered]), strict=True):
+            fields = {n: f for n, f in task.asked(example.record).items() if n in ask.fields}
+            yield TrainingRow(example.record.id, prompt.messages, answer_text(ask, fields, example.answer))

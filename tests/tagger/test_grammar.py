@@ -1,0 +1,68 @@
+"""The bytes that the grammar allows are the bytes that `spell` writes, for every kind of field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tagger.grammar import choice_grammar, object_grammar, read_value, spell
+from tagger.task import load_task
+
+xgrammar_testing = pytest.importorskip("xgrammar.testing")
+
+
+def accepts(grammar: str, text: str) -> bool:
+    return bool(xgrammar_testing._is_grammar_accept_string(grammar, text))
+
+
+def test_every_kind_is_spelled_as_its_grammar_allows(shop: Path) -> None:
+    task = load_task(shop)
+    answer = task.examples[0].answer
+
+    for name, field in task.fields.items():
+        fields = {name: field}
+        assert accepts(object_grammar(fields), spell(fields, {name: answer[name]})), name
+
+
+def test_a_whole_answer_survives_writing_and_reading(shop: Path) -> None:
+    task = load_task(shop)
+    answer = task.examples[0].answer
+
+    written = spell(task.fields, answer)
+
+    assert accepts(object_grammar(task.fields), written)
+    assert {n: read_value(task.fields[n], v) for n, v in json.loads(written).items()} == answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind":"tea"}',
+        '{"kind": "tea" }',
+        '{"kind": "milk"}',
+        '{"stars": 6, "kind": "tea"}',
+        '{"traits": ["gift", "new"], "kind": "tea"}',
+        '{"traits": ["new", "new"]}',
+        '{"kind": "tea", "volume": "250 kg"}',
+        '{"kind": "tea", "brand": "a\nb"}',
+        '{"brand": "x"}',
+    ],
+)
+def test_other_bytes_are_refused(shop: Path, text: str) -> None:
+    assert not accepts(object_grammar(load_task(shop).fields), text)
+
+
+def test_fields_may_be_left_out_but_required_ones_may_not(shop: Path) -> None:
+    grammar = object_grammar(load_task(shop).fields)
+
+    assert accepts(grammar, '{"kind": "tea", "leaf": "Food > Tea"}')
+    assert not accepts(grammar, '{"kind": "tea"}')
+
+
+def test_a_choice_allows_its_sentences_alone() -> None:
+    grammar = choice_grammar(['a "b"', "茶", "a\\"])
+
+    assert all(accepts(grammar, text) for text in ('a "b"', "茶", "a\\"))
+    assert not accepts(grammar, "a")
