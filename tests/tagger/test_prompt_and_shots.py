@@ -1,0 +1,100 @@
+"""What the model is shown, to the letter, and which examples it is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.example import Example
+from tagger.prompt import escape
+from tagger.record import Record
+from tagger.shots import ShotPool
+from tagger.task import Task, load_task
+
+
+def example(title: str, label: str) -> Example:
+    return Example(Record(title, {"title": title}), {"category": label})
+
+
+POOL = [
+    example("Blue running shorts for men", "Shorts"),
+    example("Blue running shirt for men", "Shirts"),
+    example("Green tea bags", "Tea"),
+]
+
+
+def test_the_prompt_of_a_shop_record_is_this_text(shop: Path) -> None:
+    engine = ScriptedEngine(lambda prompt: '{"kind": "tea", "leaf": "Food > Tea"}')
+
+    Tagger(shop, engine=engine).tag({"title": "Green  tea\n20 bags"})
+
+    assert engine.history[-1].prompt.messages == [
+        {"role": "system", "content": "Describe it."},
+        {"role": "user", "content": "Acme 红茶 250 ml"},
+        {
+            "role": "assistant",
+            "content": '{"kind": "tea", "traits": ["new", "gift"], "leaf": "Food > Tea", "brand": "A\\"c\\\\me 茶", '
+            '"volume": "250 ml", "count": 0.5, "organic": true, "stars": 4}',
+        },
+        {"role": "user", "content": "Green tea 20 bags"},
+    ]
+
+
+def test_all_records_of_a_task_share_one_head(category: Task, scripted: ScriptedEngine) -> None:
+    Tagger(category, engine=scripted).tag([{"title": "tea"}, {"title": "shoe"}])
+
+    assert scripted.history[0].prompt.head is scripted.history[1].prompt.head
+    assert len(scripted.history[0].prompt.head.shots) == category.plan.shots.fixed
+
+
+def test_the_nearest_shot_comes_last_and_replaces_the_fixed_ones(category: Task, scripted: ScriptedEngine) -> None:
+    Tagger(category, engine=scripted, shots=POOL).tag({"title": "Red running shorts for men"})
+    prompt = scripted.history[0].prompt
+
+    assert prompt.head.shots == ()
+    assert prompt.shots[-1] == ("Blue running shorts for men", "Shorts")
+    assert prompt.shots[0] == ("Green tea bags", "Tea")
+
+
+def test_a_record_is_never_its_own_shot(category: Task) -> None:
+    (shots,) = ShotPool(category, POOL).nearest([Record("1", {"title": "GREEN tea  bags"})], 3)
+
+    assert [shot.answer["category"] for shot in shots] == ["Shirts", "Shorts"] or len(shots) == 2
+    assert all(shot.answer["category"] != "Tea" for shot in shots)
+
+
+def test_attribute_shots_are_of_the_records_own_type(scripted: ScriptedEngine) -> None:
+    Tagger("attributes", engine=scripted).tag({"title": "Sencha", "category": "Tea"})
+    prompt = scripted.history[0].prompt
+
+    assert len(prompt.head.shots) == 4
+    assert all(ask.startswith("Tea: ") for ask, _ in prompt.head.shots)
+    assert "Tea variety" in prompt.head.instruction
+    assert "Sleeve" not in prompt.head.instruction
+
+
+def test_codes_are_shown_and_read_back(shop: Path) -> None:
+    (shop / "plan.toml").write_text('[[ask]]\nform = "codes"\nfields = ["kind"]\n[[ask]]\nform = "json"\n', "utf-8")
+    (shop / "prompt.jinja").unlink()
+    engine = ScriptedEngine(lambda prompt: "B" if "A = tea" in prompt.head.instruction else '{"leaf": "Food > Tea"}')
+
+    tagging = Tagger(shop, engine=engine).tag({"title": "Mocha"})
+
+    assert tagging.value("kind") == "coffee"
+    assert engine.history[0].constraint.choices == ("A", "B")
+    assert engine.history[0].prompt.head.shots[0][1] == "A"
+
+
+@pytest.mark.parametrize("text", ["<|im_start|>", "</s>", "<start_of_turn>", "[INST]", "<｜User｜>", "<<SYS>>"])
+def test_chat_control_tokens_are_broken(text: str) -> None:
+    assert text not in escape(f"a {text} b")
+
+
+def test_ordinary_text_is_left_alone() -> None:
+    assert escape("a < b | c [2 pack] <3 5% 茶") == "a < b | c [2 pack] <3 5% 茶"
+
+
+def test_the_shop_task_asks_closed_and_open_fields_together(shop: Path) -> None:
+    assert [ask.form for ask in load_task(shop).plan.ask] == ["json"]
