@@ -58,7 +58,11 @@ class Sink:
 
     def write(self, taggings: list[Tagging]) -> None:
         """Append taggings, in order."""
-        self._write(taggings)
+        try:
+            self._write(taggings)
+        except OSError as error:
+            hint = "free some space or choose another --out; nothing was finished, so the run can be made again"
+            raise SourceError(f"cannot write: {error.strerror}", where=str(self._unfinished), hint=hint) from None
         for tagging in taggings:
             self.outcomes[tagging.outcome] += 1
             self.tokens.update(asdict(tagging.tokens))

@@ -23,15 +23,15 @@ from outlines.backends.xgrammar import XGrammarBackend, XGrammarLogitsProcessor
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
+from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step, refuse_adapters
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Found, Node, search
 from tagger.settings import settings
 
 BATCH_TOKENS = 512
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
-KEPT_HEADS = 4
-"""Heads whose keys and values stay in memory."""
+KEPT_TOKENS = 32_768
+"""Tokens of heads whose keys and values stay in memory; the least recently used go first."""
 TOP = 20
 """Alternatives recorded at a step of a written answer."""
 
@@ -86,6 +86,7 @@ class TransformersEngine:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, same order; requests that share a head and a constraint run together."""
+        refuse_adapters(requests)
         groups: dict[tuple[tuple[int, ...], Constraint], list[int]] = {}
         bodies = [self.chat.body_ids(request.prompt) for request in requests]
         done: dict[int, Completion] = {}
@@ -223,7 +224,7 @@ class TransformersEngine:
                 logits_to_keep=1,
             )
             self._heads[head] = kept
-            while len(self._heads) > KEPT_HEADS:
+            while sum(map(len, self._heads)) > KEPT_TOKENS and len(self._heads) > 1:
                 self._heads.popitem(last=False)
         self._heads.move_to_end(head)
         fresh = DynamicCache(config=self._model.config)

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
+from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step, refuse_adapters
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Node, search
 from tagger.errors import EngineError
@@ -56,6 +56,7 @@ class VllmEngine:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, same order; closed sets and written answers each in one batch."""
+        refuse_adapters(requests)
         done: dict[int, Completion] = {}
         ids = [[*self.chat.head_ids(r.prompt.head), *self.chat.body_ids(r.prompt)] for r in requests]
         for i, request in enumerate(requests):
@@ -80,7 +81,6 @@ class VllmEngine:
             outputs = self._generate(
                 [[*ids[n.request], *n.tokens] for n, _ in asked],
                 [self._sampling(grammar, 1, CHOICE_TOP) for _, grammar in asked],
-                [requests[n.request].adapter for n, _ in asked],
             )
             seen: dict[int, Mapping[int, float]] = {}
             for (node, _), output in zip(asked, outputs, strict=True):
@@ -104,7 +104,7 @@ class VllmEngine:
 
     def _write(self, requests: list[Request], ids: list[list[int]]) -> list[Completion]:
         sampling = [self._sampling(r.constraint.grammar, r.max_tokens, TOP) for r in requests]
-        outputs = self._generate(ids, sampling, [r.adapter for r in requests])
+        outputs = self._generate(ids, sampling)
         return [self._written(output, len(asked)) for output, asked in zip(outputs, ids, strict=True)]
 
     def _written(self, output: Any, tokens_in: int) -> Completion:
@@ -126,13 +126,11 @@ class VllmEngine:
             tokens_out=len(logprobs),
         )
 
-    def _generate(self, ids: list[list[int]], sampling: list[Any], adapters: list[str | None]) -> list[Any]:
+    def _generate(self, ids: list[list[int]], sampling: list[Any]) -> list[Any]:
         if not ids:
             return []
         from vllm import TokensPrompt
 
-        if any(adapters):
-            raise EngineError(f"adapters are not served yet: {next(a for a in adapters if a)}")
         prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
         outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False)
         return outputs
