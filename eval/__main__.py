@@ -17,7 +17,7 @@ from eval.run import Share, refuse_leaks, sample
 from eval.run import run as run_examples
 from tagger.engines import open_engine
 from tagger.errors import SettingsError, TaggerError
-from tagger.example import Example, read_examples
+from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.settings import use_all_threads
 from tagger.task import Task, load_task
@@ -100,15 +100,13 @@ def bench(
 
 
 def _examples(task: Task, files: list[Path]) -> list[Example]:
-    return [
-        example for file in files for example in read_examples(file, task.columns, task.fields, task.definition.gold)
-    ]
+    return [example for file in files for example in task.read_examples(file)]
 
 
 def main() -> None:
     """Run the command line; a person's mistake ends in one message and exit code 2."""
-    use_all_threads()
     try:
+        use_all_threads()
         app()
     except TaggerError as error:
         Console(stderr=True).print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

@@ -95,4 +95,8 @@ def verdict(tagging: Tagging, example: Example) -> str:
     """right, wrong, rejected, abstained or failed."""
     if tagging.outcome != "tagged":
         return tagging.outcome
-    return "right" if {n: t.value for n, t in tagging.tags.items()} == dict(example.answer) else "wrong"
+    values = {name: tag.value for name, tag in tagging.tags.items() if not tag.abstained}
+    silent = {name for name, tag in tagging.tags.items() if tag.abstained}
+    if values == {name: value for name, value in example.answer.items() if name not in silent}:
+        return "abstained" if silent & set(example.answer) else "right"
+    return "wrong"

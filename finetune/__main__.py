@@ -14,7 +14,6 @@ from rich.markup import escape
 
 from finetune.rows import training_rows
 from tagger.errors import TaggerError
-from tagger.example import read_examples
 from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -33,7 +32,7 @@ def rows(
 ) -> None:
     """Write labelled rows as conversations with the exact bytes that the model should answer."""
     loaded = load_task(task)
-    examples = read_examples(data, loaded.columns, loaded.fields, loaded.definition.gold)
+    examples = loaded.read_examples(data)
     made = list(training_rows(loaded, examples))
     out.write_text("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in made), "utf-8")
     Console().print(f"{len(made)} training rows: {out}", soft_wrap=True)

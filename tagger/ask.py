@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagger.engines.base import Completion, Constraint
-from tagger.grammar import choice_grammar, closed_values, object_grammar, read_value
+from tagger.grammar import choice_grammar, closed_values, object_grammar, read_value, spell
 from tagger.plan import Ask, codes
 from tagger.schema import FieldBase, problems
 
@@ -60,11 +60,13 @@ def read_answer(ask: Ask, fields: Mapping[str, FieldBase], completion: Completio
         return Answer({ask.fields[0]: choices[completion.text]}, completion)
     try:
         found = json.loads(completion.text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return NoAnswer(f"not JSON ({error}): {completion.text!r:.80}")
     if not isinstance(found, dict):
         return NoAnswer(f"expected a JSON object, found {completion.text!r:.80}")
     values = {name: read_value(fields[name], value) if name in fields else value for name, value in found.items()}
     if wrong := problems(fields, values):
         return NoAnswer("; ".join(wrong))
+    if spell(fields, values) != completion.text:
+        return NoAnswer(f"not written as the grammar has it: {completion.text!r:.80}")
     return Answer(values, completion)

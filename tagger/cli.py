@@ -154,10 +154,13 @@ def demo(
 
 def main() -> None:
     """Run the command line; a person's mistake ends in one message and exit code 2."""
-    use_all_threads()
     try:
+        use_all_threads()
         app(standalone_mode=True)
     except TaggerError as error:
+        err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except OSError as error:  # a full disk or a folder that may not be written, wherever it happens
         err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 

@@ -26,7 +26,7 @@ def probabilities(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> 
     """
     if ask.form != "json":
         spelled = choice_values(ask, fields)
-        masses = path_masses(answer.completion.steps, list(spelled))
+        masses = answer.completion.masses or path_masses(answer.completion.steps, list(spelled))
         return {ask.fields[0]: _named(masses, fields[ask.fields[0]], spelled)}
     found, at = {}, 0
     written = answer.completion.text

@@ -8,7 +8,7 @@ inside it (`gold = "labels"` in task.toml says where).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +26,11 @@ class Example:
     answer: Mapping[str, Any]
 
 
-def read_examples(
-    path: Path,
-    columns: Mapping[str, Column],
-    fields: Mapping[str, FieldBase],
-    gold: str,
-    mapping: Mapping[str, str] | None = None,
-) -> list[Example]:
+Asked = Callable[[Record], Mapping[str, FieldBase]]
+"""The fields that are asked of a record."""
+
+
+def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold: str) -> list[Example]:
     """All examples of a JSONL file, in order.
 
     Raises TaskError naming the file and line for a line that is no JSON object, lacks a column or
@@ -41,40 +39,35 @@ def read_examples(
     if not path.is_file():
         raise TaskError("no such file of examples", where=str(path))
     examples = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if line.strip():
-            examples.append(_example(line, f"{path}:{number}", number, columns, fields, gold, mapping))
+            where = f"{path}:{number}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise TaskError(f"not a line of JSON: {error}", where=where) from None
+            examples.append(example_of(row, where, number, columns, asked, gold))
     if not examples:
         raise TaskError("the file holds no example", where=str(path))
     return examples
 
 
-def _example(
-    line: bytes,
-    where: str,
-    number: int,
-    columns: Mapping[str, Column],
-    fields: Mapping[str, FieldBase],
-    gold: str,
-    mapping: Mapping[str, str] | None,
-) -> Example:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise TaskError(f"not a line of JSON: {error}", where=where) from None
+def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column], asked: Asked, gold: str) -> Example:
+    """A row as an example; TaskError if it is none, or its answer breaks the schema of what is asked."""
     if not isinstance(row, Mapping):
-        raise TaskError(f"expected an object, found {line[:40]!r}", where=where)
+        raise TaskError(f"expected an object, found {row!r:.40}", where=where)
     native = "record" in row and "answer" in row
-    record = read_record(row["record"] if native else row, columns, number, mapping)
+    record = read_record(row["record"] if native else row, columns, number)
     if isinstance(record, Rejected):
         raise TaskError(f"not a record of this task: {record.reason}", where=where)
-    answer = gold_answer(row["answer"] if native else dig(row, gold), fields)
-    if answer is None:
+    fields = asked(record)
+    answer = row["answer"] if native else gold_answer(dig(row, gold), fields)
+    if not isinstance(answer, Mapping):
         hint = f"write {{'record': ..., 'answer': ...}} or put the answers at {gold!r} (gold in task.toml)"
         raise TaskError("the line has no answer", where=where, hint=hint)
     if wrong := problems(fields, answer):
         raise TaskError(f"the answer breaks the schema: {'; '.join(wrong)}", where=where)
-    return Example(record, answer)
+    return Example(record, dict(answer))
 
 
 def dig(row: Mapping[str, Any], path: str) -> Any:

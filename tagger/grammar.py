@@ -21,11 +21,16 @@ from tagger.schema import (
     NumberField,
     PathField,
     ScoreField,
+    TextField,
+    plain_number,
 )
 
 _TERMINALS = r"""
-char ::= [^"\\\x00-\x1f\x7f] | "\\" ["\\]
-number ::= "-"? ("0" | [1-9] [0-9]*) ("." [0-9]* [1-9])?
+char ::= [^"\\\x00-\x1f\x7f-\x9f] | "\\" ["\\]
+first ::= [^"\\\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000] | "\\" ["\\]
+number ::= "0" | "-"? (whole fraction? | "0" fraction)
+whole ::= [1-9] [0-9]{0,8}
+fraction ::= "." [0-9]{0,5} [1-9]
 """
 
 
@@ -57,8 +62,8 @@ def spell_value(field: FieldBase, value: Any) -> str:
     """The JSON text of one value; a quantity is written as a string, number and unit."""
     if isinstance(field, NumberField):
         if field.units:
-            return json.dumps(f"{_digits(value['value'])} {value['unit']}", ensure_ascii=False)
-        return _digits(value)
+            return json.dumps(f"{plain_number(value['value'])} {value['unit']}", ensure_ascii=False)
+        return plain_number(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -68,7 +73,7 @@ def read_value(field: FieldBase, value: Any) -> Any:
         number, _, unit = value.partition(" ")
         try:
             return {"value": json.loads(number), "unit": unit}
-        except json.JSONDecodeError:
+        except ValueError:
             return value
     return value
 
@@ -94,7 +99,8 @@ def _value(field: FieldBase) -> str:
             return "number"
         units = " | ".join(_literal(json.dumps(unit, ensure_ascii=False)[1:-1]) for unit in field.units)
         return rf'"\"" number " " ({units}) "\""'
-    return r'"\"" char+ "\""'
+    assert isinstance(field, TextField)
+    return rf'"\"" first char{{0,{field.max_chars - 1}}} "\""'
 
 
 def _value_rules(fields: Mapping[str, FieldBase]) -> str:
@@ -131,9 +137,3 @@ def _literal(text: str) -> str:
 def _key(field: FieldBase) -> str:
     """A rule name for a field: stable for equal definitions, so that equal fields give equal grammars."""
     return hashlib.sha256(field.model_dump_json().encode()).hexdigest()[:8]
-
-
-def _digits(value: int | float) -> str:
-    """A number without exponent and without trailing zeros: 250, 0.5, -3."""
-    text = format(value, "f") if isinstance(value, int) else format(value, ".6f").rstrip("0").rstrip(".")
-    return text.split(".")[0] if isinstance(value, int) else text

@@ -12,8 +12,9 @@ from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.confidence import probabilities
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
+from tagger.errors import SourceError
 from tagger.evidence import find
-from tagger.example import Example, read_examples
+from tagger.example import Example
 from tagger.grammar import closed_values
 from tagger.plan import Ask
 from tagger.prompt import Head, Prompt, render, render_head
@@ -59,9 +60,8 @@ class Tagger:
     ) -> None:
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
-            task = self.task
-            shots = read_examples(Path(shots), task.columns, task.fields, task.definition.gold)
-        self._pool = ShotPool(self.task, shots) if shots else None
+            shots = self.task.read_examples(Path(shots))
+        self._pool = ShotPool(self.task, self._showable(shots)) if shots else None
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
@@ -128,11 +128,16 @@ class Tagger:
     def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record) -> Head:
         key = ask, tuple(fields)
         if key not in self._heads:
-            fixed = [] if self._pool else list(self.task.examples)[: self.task.plan.shots.fixed]
+            fixed = [] if self._pool else self._showable(self.task.examples)[: self.task.plan.shots.fixed]
             asked = self.task.asked(record)
-            shown = [e for e in fixed if self.task.asked(e.record) == asked and (ask.form == "json" or e.answer)]
+            shown = [e for e in fixed if self.task.asked(e.record) == asked]
             self._heads[key] = render_head(self.task, ask, fields, shown)
         return self._heads[key]
+
+    def _showable(self, examples: Sequence[Example]) -> list[Example]:
+        """Examples that answer every field that is asked by itself; the others cannot be shown as shots."""
+        alone = [ask.fields[0] for ask in self.task.plan.ask if ask.form != "json"]
+        return [e for e in examples if all(name in e.answer for name in alone if name in self.task.asked(e.record))]
 
     def _request(self, ask: Ask, fields: Mapping[str, FieldBase], prompt: Prompt) -> Request:
         return Request(prompt, constraint(ask, fields), self.task.plan.max_tokens, self.task.definition.adapter)
@@ -164,6 +169,9 @@ class Tagger:
         return Tagging(record.id, "rejected", {}, self.provenance, f"{record.where}: {record.reason}")
 
     def _tag_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
+        if taken := {"outcome", "reason", *self.task.fields} & set(frame.columns):
+            hint = "rename it in the DataFrame"
+            raise SourceError(f"column {min(taken)!r} would be overwritten by the tags", hint=hint)
         taggings = self.tag_rows(frame.astype(object).where(frame.notna(), None).to_dict("records"))
         added: dict[str, list[Any]] = {}
         for name in self.task.fields:

@@ -7,7 +7,7 @@ A plan splits the fields into *asks*. Each ask is one request to the model and h
     codes   one letter for each value, for one field with a closed set of values
 
 Which is best depends on model and data, so a plan is chosen by measuring and never by taste; without
-a plan.toml every closed field is asked by its text and all others together as JSON.
+a plan.toml a task with one closed field asks it by its text, and any other task all its fields as JSON.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def load_plan(path: Path, fields: Mapping[str, FieldBase]) -> Plan:
 
 
 def default_plan(fields: Mapping[str, FieldBase]) -> Plan:
-    """Each closed field by its text, the others together as JSON."""
+    """A single closed field by its text, anything else as one JSON object."""
     closed = [name for name, field in fields.items() if closed_values(field) is not None]
     if len(closed) < len(fields) or len(closed) > 1:
         return Plan(ask=(Ask(form="json", fields=tuple(fields)),))

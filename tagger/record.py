@@ -55,6 +55,7 @@ def read_record(
         return Rejected(str(number), f"expected an object with columns, found {_shown(row)}", f"row {number}")
     identity = row.get("id")
     record_id = str(number) if identity is None or identity == "" else str(identity)
+    record_id = record_id.encode("utf-8", "backslashreplace").decode()
     values: dict[str, str] = {}
     for name, column in columns.items():
         key = column_key(row, name, column, mapping or {})
@@ -65,7 +66,10 @@ def read_record(
                 return Rejected(record_id, f"no text in column {name!r} (the row has: {found})", f"row {number}")
             values[name] = ""
             continue
-        text = value if isinstance(value, str) else str(value)
+        if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
+            reason = f"expected text, found {_shown(value)}"
+            return Rejected(record_id, reason, f"row {number}, column {key!r}")
+        text = str(value)
         if wrong := _wrong_text(text, column):
             return Rejected(record_id, wrong, f"row {number}, column {key!r}")
         values[name] = text

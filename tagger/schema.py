@@ -6,7 +6,6 @@ A field says what is asked of a record. The same definition checks a value (`pro
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -115,6 +114,8 @@ class TextField(FieldBase):
     def problem(self, value: Any) -> str | None:
         if not isinstance(value, str) or not value.strip():
             return f"expected text, found {value!r}"
+        if value[0].isspace():
+            return f"expected text without white space in front, found {value!r}"
         if len(value) > self.max_chars:
             return f"expected at most {self.max_chars} characters, found {len(value)}"
         if any(unicodedata.category(char) == "Cc" for char in value):
@@ -135,8 +136,10 @@ class NumberField(FieldBase):
             if value["unit"] not in self.units:
                 return f"unit {value['unit']!r} is not one of {', '.join(self.units)}"
             value = value["value"]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            return f"expected a finite number, found {value!r}"
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
+            return f"expected a number between -1e9 and 1e9, found {value!r}"
+        if float(plain_number(value)) != value:
+            return f"expected at most six decimals, found {value!r}"
         return None
 
 
@@ -166,6 +169,12 @@ class ScoreField(FieldBase):
         if isinstance(value, int) and not isinstance(value, bool) and self.low <= value <= self.high:
             return None
         return f"expected a whole number from {self.low} to {self.high}, found {value!r}"
+
+
+def plain_number(value: int | float) -> str:
+    """A number without exponent, trailing zeros and minus zero: 250, 0.5, -3; at most six decimals."""
+    text = format(value, ".6f").rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
 
 
 Field = Annotated[

@@ -26,14 +26,20 @@ class Settings:
 def settings() -> Settings:
     """Settings as the environment has them now; SettingsError for a value that cannot be used."""
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    threads = os.environ.get("TAGGER_THREADS") or str(len(os.sched_getaffinity(0)))
-    if not threads.isdigit() or int(threads) < 1:
+    threads = os.environ.get("TAGGER_THREADS") or str(_cores())
+    if not threads.isdecimal() or int(threads) < 1:
         raise SettingsError(f"expected a whole number from 1, found {threads!r}", where="TAGGER_THREADS")
     return Settings(
         cache=Path(os.environ.get("TAGGER_CACHE") or Path(home) / "tagger"),
         api_key=os.environ.get("TAGGER_API_KEY") or "none",
         threads=int(threads),
     )
+
+
+def _cores() -> int:
+    """Cores that this process may use; where the system does not say, all there are."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def use_all_threads() -> int:

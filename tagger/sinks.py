@@ -18,6 +18,7 @@ from typing import Any, Literal
 from tagger.engines.base import EngineInfo
 from tagger.errors import SourceError
 from tagger.result import Tagging
+from tagger.task import columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
 MANIFEST = "manifest.json"
@@ -37,7 +38,7 @@ class Sink:
         if self.manifest.exists():
             hint = "choose another --out, or remove that folder"
             raise SourceError("the folder already holds a finished run", where=str(folder), hint=hint)
-        self._columns = [*FLAT, *(column for name in fields for column in _columns(name))]
+        self._columns = [*FLAT, *(column for name in fields for column in columns_of(name))]
         self._unfinished = self.path.with_name(self.path.name + ".part")
         self._form = form
         self.outcomes: Counter[str] = Counter()
@@ -53,8 +54,12 @@ class Sink:
         self._write: Callable[[list[Tagging]], None] = opened
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._stack.close()
+        except OSError:
+            if kind is None:  # else the first error is already on its way
+                raise
 
     def write(self, taggings: list[Tagging]) -> None:
         """Append taggings, in order."""
@@ -69,7 +74,7 @@ class Sink:
 
     def finish(self, facts: Mapping[str, Any], engine: EngineInfo) -> None:
         """Give the output its name and write the manifest: counts, tokens, and what made them."""
-        self._stack.close()
+        self._closing()
         self._unfinished.replace(self.path)
         text = json.dumps(
             {
@@ -86,6 +91,12 @@ class Sink:
         unfinished = self.manifest.with_suffix(".part")
         unfinished.write_text(text + "\n", "utf-8")
         unfinished.replace(self.manifest)
+
+    def _closing(self) -> None:
+        try:
+            self._stack.close()
+        except OSError as error:
+            raise SourceError(f"cannot write: {error.strerror}", where=str(self._unfinished)) from None
 
     def _jsonl(self) -> Callable[[list[Tagging]], None]:
         file = self._stack.enter_context(self._unfinished.open("w", encoding="utf-8", errors="backslashreplace"))
@@ -124,10 +135,6 @@ class Sink:
         return write
 
 
-def _columns(name: str) -> tuple[str, ...]:
-    return name, f"{name}_probability", f"{name}_start", f"{name}_end"
-
-
 def _flat(tagging: Tagging) -> dict[str, Any]:
     """A tagging as one row of a table; values that are not text are written as JSON."""
     row = {key: value for key, value in tagging.to_dict().items() if key in FLAT}
@@ -136,5 +143,5 @@ def _flat(tagging: Tagging) -> dict[str, Any]:
             tag.value if tag.value is None or isinstance(tag.value, str) else json.dumps(tag.value, ensure_ascii=False)
         )
         places = (tag.evidence.start, tag.evidence.end) if tag.evidence else (None, None)
-        row.update(zip(_columns(name), (text, tag.probability, *places), strict=True))
+        row.update(zip(columns_of(name), (text, tag.probability, *places), strict=True))
     return row

@@ -6,6 +6,7 @@ record: one bad row never costs another.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,12 +59,12 @@ def records(
             _check_columns(row, columns, mapping or {}, str(path))
             checked = True
         record = read_record(row, columns, number, mapping)
-        if record.id in seen:
-            yield Rejected(
-                f"{record.id}#{number}", f"id {record.id!r} stands already on row {seen[record.id]}", f"row {number}"
-            )
-            continue
-        seen[record.id] = number
+        if isinstance(row, Mapping) and row.get("id") not in (None, ""):
+            if record.id in seen:
+                reason = f"id {record.id!r} stands already on row {seen[record.id]}"
+                yield Rejected(record.id, reason, f"row {number}")
+                continue
+            seen[record.id] = number
         yield record
 
 
@@ -96,7 +97,8 @@ def _check_columns(
 
 def _jsonl(path: Path) -> Iterator[Any]:
     with path.open("rb") as lines:
-        for line in lines:
+        for number, line in enumerate(lines):
+            line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
             if not line.strip():
                 continue
             try:
@@ -110,8 +112,12 @@ def _jsonl(path: Path) -> Iterator[Any]:
 def _csv(path: Path) -> Iterator[Any]:
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        table = csv.DictReader(lines, strict=True)
         try:
-            for row in csv.DictReader(lines):
+            names = list(table.fieldnames or ())
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise SourceError(f"two columns are called {twice[0]!r}", where=str(path))
+            for row in table:
                 if None in row or None in row.values():
                     yield Rejected("", "the number of cells differs from the header's", "")
                 else:
@@ -127,6 +133,19 @@ def _parquet(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
-                yield from batch.to_pylist()
+                yield from _plain_rows(batch)
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(f"not a Parquet file: {error}", where=str(path)) from None
+
+
+def _plain_rows(batch: Any) -> Iterator[Any]:
+    """Rows of a Parquet batch; one with text that is not UTF-8 comes as a Rejected."""
+    try:
+        yield from batch.to_pylist()
+    except UnicodeDecodeError:
+        for i in range(batch.num_rows):
+            try:
+                (row,) = batch.slice(i, 1).to_pylist()
+            except UnicodeDecodeError as error:
+                row = Rejected("", f"invalid UTF-8 at byte {error.start} of a value", "")
+            yield row

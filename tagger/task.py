@@ -16,7 +16,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Setting
 
 from tagger.errors import TaskError
-from tagger.example import Example, read_examples
+from tagger.example import Example, example_of, read_examples
 from tagger.plan import Plan, default_plan, load_plan, validation_text
 from tagger.record import Column, Record
 from tagger.schema import Field, FieldBase
@@ -33,6 +33,8 @@ from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
 
 DEFAULT_TEMPLATE = "_default/prompt.jinja"
+OUTPUT_COLUMNS = frozenset({"id", "outcome", "reason", "task", "task_version", "plan", "model", "adapter", "engine"})
+"""Columns of a table of tags that no field may take."""
 
 
 class When(BaseModel):
@@ -91,10 +93,12 @@ class Task:
 
     def asked(self, record: Record) -> dict[str, FieldBase]:
         """The fields that are asked of this record, in order: all, or those that `when` names for it."""
-        when = self.definition.when
-        if when is None:
-            return dict(self.fields)
-        return {name: self.fields[name] for name in when.fields[record.values[when.column]]}
+        return asked_fields(self.definition, record)
+
+    def read_examples(self, path: Path) -> list[Example]:
+        """Labelled rows of a JSONL file as examples of this task; TaskError at the first that is none."""
+        ask = partial(asked_fields, self.definition)
+        return read_examples(path, self.columns, ask, self.definition.gold)
 
     def place(self, file: str) -> str:
         """Where a file of this task lies, for error messages."""
@@ -119,13 +123,22 @@ class Task:
         definition = Definition(
             about=about, columns={name: Column() for name in columns}, fields=fields_of_model(model)
         )
+        if taken := _taken_names(definition.fields):
+            raise TaskError(f"field {taken!r} has the name of an output column", where=model.__name__)
         shots = tuple(
-            Example(Record(str(n), dict(record)), dict(answer)) for n, (record, answer) in enumerate(examples, 1)
+            example_of(
+                {"record": record, "answer": answer},
+                f"example {number}",
+                number,
+                definition.columns,
+                partial(asked_fields, definition),
+                "answer",
+            )
+            for number, (record, answer) in enumerate(examples, 1)
         )
-        task = _build(
+        return _build(
             _snake(model.__name__), definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, None
         )
-        return check_shots(task)
 
 
 def load_task(name: str | Path) -> Task:
@@ -136,11 +149,12 @@ def load_task(name: str | Path) -> Task:
     folder = _find(name)
     definition = _definition(folder / "task.toml")
     path = folder / "examples.jsonl"
-    examples = read_examples(path, definition.columns, definition.fields, "answer") if path.exists() else []
+    ask = partial(asked_fields, definition)
+    examples = read_examples(path, definition.columns, ask, "answer") if path.exists() else []
     env = environment([folder, folder.parent, prompts_folder()])
     own = (folder / "prompt.jinja").is_file()
     template = "prompt.jinja" if own else DEFAULT_TEMPLATE
-    return check_shots(_build(folder.name, definition, env, template, tuple(examples), folder))
+    return _build(folder.name, definition, env, template, tuple(examples), folder)
 
 
 def prompts_folder() -> Path:
@@ -155,16 +169,17 @@ def task_names() -> list[str]:
     return sorted(path.parent.name for path in prompts_folder().glob("*/task.toml"))
 
 
-def check_shots(task: Task) -> Task:
-    """Check that every example answers only what its record is asked; returns the task."""
-    for number, example in enumerate(task.examples, 1):
-        asked = task.asked(example.record)
-        if odd := [name for name in example.answer if name not in asked]:
-            raise TaskError(
-                f"the answer breaks the schema: field {odd[0]!r} is not asked of this record",
-                where=f"{task.place('examples.jsonl')}, example {number}",
-            )
-    return task
+def asked_fields(definition: Definition, record: Record) -> dict[str, FieldBase]:
+    """The fields that a definition asks of a record, in order."""
+    when = definition.when
+    if when is None:
+        return dict(definition.fields)
+    return {name: definition.fields[name] for name in when.fields[record.values[when.column]]}
+
+
+def columns_of(name: str) -> tuple[str, str, str, str]:
+    """The columns of a field in a table of tags: value, probability, start and end of the evidence."""
+    return name, f"{name}_probability", f"{name}_start", f"{name}_end"
 
 
 def _build(
@@ -178,7 +193,11 @@ def _build(
     where = str(folder / template) if folder else template
     source = check_template(env, template, definition.columns, where)
     plan = load_plan(folder / "plan.toml", definition.fields) if folder else default_plan(definition.fields)
-    return Task(task_id, definition, env.get_template(template), source, examples, plan, folder)
+    try:
+        compiled = env.get_template(template)
+    except jinja2.TemplateError as error:
+        raise TaskError(f"template: {error}", where=where) from None
+    return Task(task_id, definition, compiled, source, examples, plan, folder)
 
 
 def _find(name: str | Path) -> Path:
@@ -194,13 +213,16 @@ def _definition(path: Path) -> Definition:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TaskError(f"not TOML: {error}", where=str(path)) from None
-    for name, field in data.get("fields", {}).items():
+    fields = data.get("fields")
+    for name, field in fields.items() if isinstance(fields, dict) else ():
         if isinstance(field, dict) and isinstance(field.get("labels"), str):
             field["labels"] = _label_file(path.parent / field["labels"], f"{path}: fields.{name}.labels")
     try:
         definition = Definition.model_validate(data)
     except ValidationError as error:
         raise TaskError(validation_text(error), where=str(path)) from None
+    if taken := _taken_names(definition.fields):
+        raise TaskError(f"field {taken!r} has the name of an output column", where=str(path), hint="rename it")
     _check_when(definition, str(path))
     return definition
 
@@ -211,7 +233,11 @@ def _label_file(path: Path, where: str) -> dict[str, str]:
         raise TaskError(f"no such label file: {path}", where=where)
     labels: dict[str, str] = {}
     seen: dict[str, int] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise TaskError(f"not UTF-8: {error}", where=str(path)) from None
+    for number, line in enumerate(lines, start=1):
         label, _, about = line.partition("\t")
         if not label.strip():
             continue
@@ -229,6 +255,8 @@ def _check_when(definition: Definition, where: str) -> None:
         return
     if when.column not in definition.columns:
         raise TaskError(f"when.column {when.column!r} is not among the columns", where=where)
+    if not definition.columns[when.column].required:
+        raise TaskError(f"when.column {when.column!r} must be a required column", where=where)
     if outside := set(definition.columns[when.column].allowed) ^ set(when.fields):
         raise TaskError(
             f"when.fields and columns.{when.column}.allowed must name the same values; only one has "
@@ -238,6 +266,12 @@ def _check_when(definition: Definition, where: str) -> None:
     for value, names in when.fields.items():
         if unknown := [name for name in names if name not in definition.fields]:
             raise TaskError(f"when.fields.{value}: no field {unknown[0]!r}", where=where)
+
+
+def _taken_names(fields: Mapping[str, FieldBase]) -> str | None:
+    """A field whose column in a table of tags would be another's, or None."""
+    taken = OUTPUT_COLUMNS | {column for name in fields for column in columns_of(name)[1:]}
+    return next((name for name in fields if name in taken), None)
 
 
 def _snake(name: str) -> str:

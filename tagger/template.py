@@ -40,7 +40,7 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
     task does not declare, and an include that is not there.
     """
     allowed = set(columns)
-    sources, todo = "", [name]
+    sources, todo, seen = "", [name], {name}
     while todo:
         current = todo.pop()
         try:
@@ -48,6 +48,8 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
             tree = env.parse(source)
         except jinja2.TemplateNotFound as error:
             raise TaskError(f"no such template: {error.name}", where=where) from None
+        except UnicodeDecodeError as error:
+            raise TaskError(f"not UTF-8: {error}", where=where) from None
         except jinja2.TemplateSyntaxError as error:
             raise TaskError(f"template syntax: {error.message}", where=f"{where}:{error.lineno}") from None
         _check_names(tree, allowed, where if current == name else current)
@@ -55,7 +57,11 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
             hint = "write {% block instruction %}...{% endblock %}{% block record %}...{% endblock %}"
             raise TaskError(f"the template lacks the block {', '.join(sorted(missing))}", where=where, hint=hint)
         sources += source
-        todo += [t for t in jinja2.meta.find_referenced_templates(tree) if t is not None]
+        included = [t for t in jinja2.meta.find_referenced_templates(tree) if t is not None]
+        if again := [t for t in included if t in seen]:
+            raise TaskError(f"template {again[0]!r} is included more than once", where=where)
+        seen.update(included)
+        todo += included
     return sources
 
 
@@ -67,6 +73,8 @@ def render_block(template: jinja2.Template, block: str, context: Mapping[str, An
         raise TaskError(f"block {block!r}: {error.message}", where=where) from None
     except jinja2.exceptions.SecurityError as error:
         raise TaskError(f"block {block!r} does what a template may not: {error}", where=where) from None
+    except Exception as error:  # a template is a person's code, and whatever it raises is that person's mistake
+        raise TaskError(f"block {block!r}: {type(error).__name__}: {error}", where=where) from None
 
 
 def _check_names(tree: nodes.Template, columns: set[str], where: str) -> None:

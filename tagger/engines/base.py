@@ -50,7 +50,8 @@ class Completion:
     """An engine's answer to one request.
 
     `logprobs` holds the bytes and log-probability of each token of `text`, in order. `steps` holds what
-    else could have been written and, for closed sets, also points off the answer's own path.
+    else could have been written at each point. `masses` are the probabilities of a closed set's answers,
+    where the engine has found them by search; without, they are read off `steps`.
     `finish_reason` is "stop" for a whole answer, "length" for one cut by `max_tokens`, "refused" for a
     prompt that the model cannot take, "error" for a request that the engine could not serve; `text` then
     says why.
@@ -60,6 +61,7 @@ class Completion:
     finish_reason: Literal["stop", "length", "refused", "error"]
     logprobs: tuple[tuple[bytes, float], ...] = ()
     steps: tuple[Step, ...] = ()
+    masses: Mapping[str, float] | None = None
     tokens_in: int = 0
     tokens_cached: int = 0
     tokens_out: int = 0

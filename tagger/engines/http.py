@@ -61,6 +61,8 @@ class HttpEngine:
             )
         except openai.BadRequestError as error:
             return Completion(_message(error), "refused")
+        except openai.APITimeoutError as error:
+            return Completion(_message(error), "error")
         except openai.APIConnectionError:
             hint = "start the server, or check the URL"
             raise EngineError("no server answers", where=self.info.versions["url"], hint=hint) from None

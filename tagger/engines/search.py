@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-
-from tagger.engines.base import Step
+from dataclasses import dataclass
 
 OPEN_MASS = 0.02
 """An open node with less probability than this is not looked into; it cannot tip an answer that leads by more."""
@@ -29,24 +27,35 @@ class Node:
 
 
 Look = Callable[[Sequence[Node]], Sequence[Mapping[int, float]]]
-"""Log-probabilities of the next tokens at each node, renormalised over those the grammar allows."""
+"""Log-probabilities of the next tokens at each node, renormalised over those the grammar allows; empty for a
+node that an engine cannot look into."""
 
 
 @dataclass(slots=True)
 class Found:
-    """The outcome for one request: probability of each answer, the steps looked at, tokens computed."""
+    """The outcome for one request: probability of each answer, and how many points were looked at."""
 
     masses: dict[bytes, float]
-    steps: list[Step] = field(default_factory=list)
     looks: int = 0
 
     def best(self) -> bytes:
         """The likeliest answer."""
         return max(self.masses, key=lambda answer: self.masses[answer])
 
+    def shares(self) -> dict[str, float]:
+        """Probabilities by answer, summing to 1."""
+        total = sum(self.masses.values())
+        return {answer.decode(): mass / total for answer, mass in self.masses.items()}
+
+    def share_out(self, node: Node) -> None:
+        """Give the mass of a node that is not looked into to all answers it may lead to, in equal parts."""
+        ahead = [answer for answer in self.masses if answer.startswith(node.prefix)]
+        for answer in ahead:
+            self.masses[answer] += node.mass / len(ahead)
+
 
 def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable[[int], bytes]) -> list[Found]:
-    """For each request, the probabilities of its choices (they sum to 1 but for what was not looked into).
+    """For each request, the probabilities of its choices; what was not looked into is shared out among them.
 
     `token_bytes` gives the bytes of a token id, empty for the end of the answer.
     """
@@ -56,9 +65,14 @@ def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable
         for node, logprobs in zip(todo, look(todo), strict=True):
             result = found[node.request]
             result.looks += 1
-            result.steps.append(Step(node.prefix, _by_bytes(logprobs, token_bytes)))
             open_nodes[node.request].remove(node)
-            open_nodes[node.request] += _settle(node, logprobs, result.masses, token_bytes)
+            if logprobs:
+                open_nodes[node.request] += _settle(node, logprobs, result.masses, token_bytes)
+            else:
+                result.share_out(node)
+    for result, nodes in zip(found, open_nodes, strict=True):
+        for node in nodes:
+            result.share_out(node)
     return found
 
 
@@ -89,12 +103,3 @@ def _settle(
         elif ahead:
             still_open.append(Node(node.request, (*node.tokens, token), prefix, mass))
     return still_open
-
-
-def _by_bytes(logprobs: Mapping[int, float], token_bytes: Callable[[int], bytes]) -> dict[bytes, float]:
-    """Log-probabilities by bytes; ids that spell the same bytes are added up."""
-    steps: dict[bytes, float] = {}
-    for token, logprob in logprobs.items():
-        text = token_bytes(token)
-        steps[text] = math.log(math.exp(steps[text]) + math.exp(logprob)) if text in steps else logprob
-    return steps

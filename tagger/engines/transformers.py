@@ -304,7 +304,7 @@ def _chosen(found: Found, head: int, body: int, cached: bool) -> Completion:
     return Completion(
         text=found.best().decode(),
         finish_reason="stop",
-        steps=tuple(found.steps),
+        masses=found.shares(),
         tokens_in=head + body,
         tokens_cached=head if cached else 0,
         tokens_out=found.looks,

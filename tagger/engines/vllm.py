@@ -94,7 +94,7 @@ class VllmEngine:
             Completion(
                 text=found.best().decode(),
                 finish_reason="stop",
-                steps=tuple(found.steps),
+                masses=found.shares(),
                 tokens_in=len(ids[i]),
                 tokens_cached=cached[i],
                 tokens_out=found.looks,
@@ -149,7 +149,8 @@ class VllmEngine:
 
 
 def _rest(constraint: Constraint, prefix: bytes) -> str | None:
-    """The grammar of what may follow `prefix`; None where it cuts a character, which no grammar text can say."""
+    """The grammar of what may follow `prefix`; None where that cuts a character, which grammar text cannot say:
+    such a node is not looked into, and its probability is shared out among the labels it may lead to."""
     if not prefix:
         return constraint.grammar
     ends = [c.encode()[len(prefix) :] for c in constraint.choices if c.encode().startswith(prefix)]

@@ -156,3 +156,56 @@ def test_a_model_field_that_is_no_kind_is_refused() -> None:
 
     with pytest.raises(TaskError, match=r"Odd.sizes: type .* is no kind of field"):
         Task.from_model(Odd)
+
+
+def test_a_template_that_includes_itself_is_refused(shop: Path) -> None:
+    edit("prompt.jinja", "Describe it.", '{% include "prompt.jinja" %}')(shop)
+
+    with pytest.raises(TaskError, match="included more than once"):
+        load_task(shop)
+
+
+def test_an_unknown_filter_is_named(shop: Path) -> None:
+    edit("prompt.jinja", "Describe it.", "{{ form | shout }}")(shop)
+
+    with pytest.raises(TaskError, match="shout"):
+        load_task(shop)
+
+
+def test_an_error_inside_a_template_is_the_tasks(shop: Path) -> None:
+    edit("prompt.jinja", "{{ record.title }}", "{{ record.title + 1 }}")(shop)
+
+    with pytest.raises(TaskError, match="block 'record': TypeError"):
+        Tagger(shop, engine=ScriptedEngine()).tag({"title": "x"})
+
+
+def test_a_misspelt_field_in_an_example_is_refused(shop: Path) -> None:
+    edit("examples.jsonl", '"brand"', '"brnad"')(shop)
+
+    with pytest.raises(TaskError, match=r"\$\.brnad: no such field"):
+        load_task(shop)
+
+
+@pytest.mark.parametrize("name", ["id", "kind_probability"])
+def test_a_field_may_not_take_an_output_column(shop: Path, name: str) -> None:
+    edit("task.toml", "[fields.brand]", f"[fields.{name}]")(shop)
+
+    with pytest.raises(TaskError, match=f"field '{name}' has the name of an output column"):
+        load_task(shop)
+
+
+def test_examples_of_a_model_are_checked() -> None:
+    with pytest.raises(TaskError, match="'sea' is not one of"):
+        Task.from_model(RunningShoe, examples=(({"title": "x"}, {"surface": "sea"}),))
+
+
+def test_examples_that_lack_a_field_asked_alone_are_not_shown(shop: Path) -> None:
+    (shop / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["organic"]\n[[ask]]\nform = "json"\n', "utf-8")
+    edit("examples.jsonl", '"organic": true, ', "")(shop)
+    engine = ScriptedEngine(lambda prompt: '{"kind": "tea", "leaf": "Food > Tea"}' if "json" in prompt.head.instruction else "true")
+    (shop / "prompt.jinja").write_text("{% block instruction %}{{ form }}{% endblock %}{% block record %}{{ record.title }}{% endblock %}", "utf-8")
+
+    tagging = Tagger(shop, engine=engine).tag({"title": "x"})
+
+    assert tagging.value("organic") is True
+    assert engine.history[0].prompt.head.shots == ()
