@@ -46,13 +46,13 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
         try:
             source, _, _ = env.loader.get_source(env, current)  # type: ignore[union-attr]
             tree = env.parse(source)
+            _check_names(tree, allowed, where if current == name else current)
         except jinja2.TemplateNotFound as error:
             raise TaskError(f"no such template: {error.name}", where=where) from None
         except UnicodeDecodeError as error:
             raise TaskError(f"not UTF-8: {error}", where=where) from None
         except jinja2.TemplateSyntaxError as error:
             raise TaskError(f"template syntax: {error.message}", where=f"{where}:{error.lineno}") from None
-        _check_names(tree, allowed, where if current == name else current)
         if current == name and (missing := BLOCKS - {block.name for block in tree.find_all(nodes.Block)}):
             hint = "write {% block instruction %}...{% endblock %}{% block record %}...{% endblock %}"
             raise TaskError(f"the template lacks the block {', '.join(sorted(missing))}", where=where, hint=hint)

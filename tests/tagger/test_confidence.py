@@ -74,3 +74,24 @@ def test_the_search_does_not_look_where_nothing_can_change() -> None:
 
     assert found.best() == b"Tea"
     assert seen == [b""]
+
+
+def test_what_cannot_be_looked_into_is_shared_out() -> None:
+    (found,) = search(
+        [[b"Shirts", b"Shorts"]],
+        lambda nodes: [{2: 0.0} if not n.prefix else {} for n in nodes],
+        VOCABULARY.__getitem__,
+    )
+
+    assert found.masses == pytest.approx({b"Shirts": 0.5, b"Shorts": 0.5})
+
+
+def test_two_paths_to_the_same_bytes_keep_their_own_continuations() -> None:
+    tree = {(): {2: 0.6, 1: 0.4}, (2,): {3: 0.9, 4: 0.1}, (1,): {7: 1.0}, (1, 7): {3: 0.1, 4: 0.9}}
+
+    def look(nodes: Sequence[Node]) -> list[dict[int, float]]:
+        return [{t: math.log(p) for t, p in tree[n.tokens].items()} for n in nodes]
+
+    (found,) = search([[b"Shirts", b"Shorts"]], look, VOCABULARY.__getitem__)
+
+    assert found.masses == pytest.approx({b"Shirts": 0.54 + 0.04, b"Shorts": 0.06 + 0.36})

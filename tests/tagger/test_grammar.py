@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagger.grammar import choice_grammar, object_grammar, read_value, spell
+from tagger.schema import NumberField, TextField
 from tagger.task import load_task
 
 xgrammar_testing = pytest.importorskip("xgrammar.testing")
@@ -66,3 +67,33 @@ def test_a_choice_allows_its_sentences_alone() -> None:
 
     assert all(accepts(grammar, text) for text in ('a "b"', "茶", "a\\"))
     assert not accepts(grammar, "a")
+
+
+@pytest.mark.parametrize("value", [0, -3, 250, 0.5, -0.25, 999999999.123456, 1e-6])
+def test_numbers_survive_writing_and_reading(value: float) -> None:
+    field = NumberField()
+
+    assert field.problem(value) is None
+    assert accepts(object_grammar({"n": field}), spell({"n": field}, {"n": value}))
+    assert json.loads(spell({"n": field}, {"n": value})) == {"n": value}
+
+
+@pytest.mark.parametrize("value", [1e-7, 1e9, float("nan"), float("inf"), True, "3", 10**400])
+def test_numbers_that_could_not_be_written_are_refused(value: object) -> None:
+    assert NumberField().problem(value) is not None
+
+
+@pytest.mark.parametrize("text", ["-0", "1.50", "01", "1e5", "1" * 12])
+def test_other_spellings_of_numbers_are_not_allowed(text: str) -> None:
+    assert not accepts(object_grammar({"n": NumberField()}), f'{{"n": {text}}}')
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [("a b", True), (" a", False), ("\u3000a", False), ("x" * 20, True), ("x" * 21, False), ("\x85", False)],
+)
+def test_grammar_and_check_agree_on_text(text: str, right: bool) -> None:
+    field = TextField(max_chars=20)
+
+    assert (field.problem(text) is None) == right
+    assert accepts(object_grammar({"s": field}), spell({"s": field}, {"s": text})) == right

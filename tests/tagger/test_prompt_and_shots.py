@@ -61,7 +61,7 @@ def test_the_nearest_shot_comes_last_and_replaces_the_fixed_ones(category: Task,
 def test_a_record_is_never_its_own_shot(category: Task) -> None:
     (shots,) = ShotPool(category, POOL).nearest([Record("1", {"title": "GREEN tea  bags"})], 3)
 
-    assert [shot.answer["category"] for shot in shots] == ["Shirts", "Shorts"] or len(shots) == 2
+    assert len(shots) == 2
     assert all(shot.answer["category"] != "Tea" for shot in shots)
 
 

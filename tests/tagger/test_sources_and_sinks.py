@@ -132,3 +132,53 @@ def test_output_says_what_made_it(tmp_path: Path) -> None:
     assert manifest["rows"] == 1
     assert manifest["task_version"] == row["task_version"]
     assert manifest["outcomes"] == {"tagged": 1}
+
+
+def test_an_open_quote_in_csv_is_an_error_and_swallows_no_row(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text('id,title\n1,a\n2,"broken\n3,c\n', "utf-8")
+
+    with pytest.raises(SourceError, match="not CSV"):
+        tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / "in.csv", tmp_path / "out")
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("title,title\na,b\n", "utf-8")
+
+    with pytest.raises(SourceError, match="two columns are called 'title'"):
+        tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / "in.csv", tmp_path / "out")
+
+
+def test_bad_utf8_in_parquet_costs_one_row(tmp_path: Path) -> None:
+    texts = pa.array([b"tea", b"caf\xe9", b"shoe"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"title": texts}), tmp_path / "in.parquet")
+
+    sink = tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / "in.parquet", tmp_path / "out")
+
+    assert sink.outcomes == {"tagged": 2, "rejected": 1}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_row(tmp_path: Path) -> None:
+    assert [row["outcome"] for row in tag_lines(tmp_path, b"\xef\xbb\xbf" + json.dumps(GOOD).encode())] == ["tagged"]
+
+
+@pytest.mark.parametrize("value", [["a"], {"a": 1}, True, float("nan")])
+def test_what_is_no_text_is_rejected(value: Any) -> None:
+    tagging = Tagger("category", engine=ScriptedEngine()).tag({"title": value})
+
+    assert tagging.outcome == "rejected"
+    assert "expected text" in (tagging.reason or "")
+
+
+def test_a_row_number_is_no_id_to_collide_with(tmp_path: Path) -> None:
+    written = tag_lines(tmp_path, b'{"id": "2", "title": "a"}\n{"title": "b"}')
+
+    assert [row["outcome"] for row in written] == ["tagged", "tagged"]
+
+
+def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps(GOOD), "utf-8")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "tags.jsonl.part").symlink_to("/dev/full")
+
+    with pytest.raises(SourceError, match="cannot write: No space left on device"):
+        tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / "in.jsonl", tmp_path / "out")

@@ -202,8 +202,12 @@ def test_examples_of_a_model_are_checked() -> None:
 def test_examples_that_lack_a_field_asked_alone_are_not_shown(shop: Path) -> None:
     (shop / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["organic"]\n[[ask]]\nform = "json"\n', "utf-8")
     edit("examples.jsonl", '"organic": true, ', "")(shop)
-    engine = ScriptedEngine(lambda prompt: '{"kind": "tea", "leaf": "Food > Tea"}' if "json" in prompt.head.instruction else "true")
-    (shop / "prompt.jinja").write_text("{% block instruction %}{{ form }}{% endblock %}{% block record %}{{ record.title }}{% endblock %}", "utf-8")
+    engine = ScriptedEngine(
+        lambda prompt: '{"kind": "tea", "leaf": "Food > Tea"}' if "json" in prompt.head.instruction else "true"
+    )
+    (shop / "prompt.jinja").write_text(
+        "{% block instruction %}{{ form }}{% endblock %}{% block record %}{{ record.title }}{% endblock %}", "utf-8"
+    )
 
     tagging = Tagger(shop, engine=engine).tag({"title": "x"})
 
