@@ -4,6 +4,10 @@ Every engine is given this one grammar text (GBNF, the EBNF dialect of llama.cpp
 so the bytes of an answer are the same everywhere. `spell` writes exactly the bytes that the grammar
 allows; prompts show them in examples and training targets are made of them. Change both together:
 `tests/tagger/test_grammar.py` compares them byte by byte for every kind of field.
+
+One thing the grammar leaves to the check: that a text is not longer than `max_chars` and not blank. Said in
+the grammar it would make a token mask cost 300 to 1,000 ms (`char{1,200}`) or 40 ms (a first character
+other than a space) instead of 0.6 ms, measured with xgrammar 0.2.8 and 151,665 tokens; such an answer is rejected.
 """
 
 from __future__ import annotations
@@ -21,13 +25,11 @@ from tagger.schema import (
     NumberField,
     PathField,
     ScoreField,
-    TextField,
     plain_number,
 )
 
 _TERMINALS = r"""
 char ::= [^"\\\x00-\x1f\x7f-\x9f] | "\\" ["\\]
-first ::= [^"\\\x00-\x20\x7f-\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000] | "\\" ["\\]
 number ::= "0" | "-"? (whole fraction? | "0" fraction)
 whole ::= [1-9] [0-9]{0,8}
 fraction ::= "." [0-9]{0,5} [1-9]
@@ -99,8 +101,7 @@ def _value(field: FieldBase) -> str:
             return "number"
         units = " | ".join(_literal(json.dumps(unit, ensure_ascii=False)[1:-1]) for unit in field.units)
         return rf'"\"" number " " ({units}) "\""'
-    assert isinstance(field, TextField)
-    return rf'"\"" first char{{0,{field.max_chars - 1}}} "\""'
+    return r'"\"" char+ "\""'
 
 
 def _value_rules(fields: Mapping[str, FieldBase]) -> str:

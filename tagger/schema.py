@@ -114,8 +114,6 @@ class TextField(FieldBase):
     def problem(self, value: Any) -> str | None:
         if not isinstance(value, str) or not value.strip():
             return f"expected text, found {value!r}"
-        if value[0].isspace():
-            return f"expected text without white space in front, found {value!r}"
         if len(value) > self.max_chars:
             return f"expected at most {self.max_chars} characters, found {len(value)}"
         if any(unicodedata.category(char) == "Cc" for char in value):

@@ -28,7 +28,7 @@ from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Found, Node, search
 from tagger.settings import settings
 
-BATCH_TOKENS = 512
+BATCH_TOKENS = 1024
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
 KEPT_TOKENS = 32_768
 """Tokens of heads whose keys and values stay in memory; the least recently used go first."""
