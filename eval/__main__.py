@@ -19,7 +19,7 @@ from tagger.engines import open_engine
 from tagger.errors import SettingsError, TaggerError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.settings import use_all_threads
+from tagger.settings import prepare_process
 from tagger.task import Task, load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -106,7 +106,7 @@ def _examples(task: Task, files: list[Path]) -> list[Example]:
 def main() -> None:
     """Run the command line; a person's mistake ends in one message and exit code 2."""
     try:
-        use_all_threads()
+        prepare_process()
         app()
     except TaggerError as error:
         Console(stderr=True).print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

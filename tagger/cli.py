@@ -21,7 +21,7 @@ from tagger.errors import SettingsError, SourceError, TaggerError
 from tagger.pipeline import Tagger
 from tagger.record import Rejected
 from tagger.run import tag_file
-from tagger.settings import use_all_threads
+from tagger.settings import prepare_process
 from tagger.sources import records
 from tagger.task import load_task, task_names
 
@@ -155,7 +155,7 @@ def demo(
 def main() -> None:
     """Run the command line; a person's mistake ends in one message and exit code 2."""
     try:
-        use_all_threads()
+        prepare_process()
         app(standalone_mode=True)
     except TaggerError as error:
         err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)

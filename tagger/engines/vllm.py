@@ -16,7 +16,7 @@ from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Node, search
 from tagger.errors import EngineError
 from tagger.grammar import choice_grammar
-from tagger.settings import use_all_threads
+from tagger.settings import prepare_process
 
 TOP = 20
 """Alternatives read at each token; for a closed set CHOICE_TOP, to miss none that matters."""
@@ -29,7 +29,7 @@ class VllmEngine:
     """A local model under vLLM. One per process."""
 
     def __init__(self, folder: Path, model: str) -> None:
-        use_all_threads()
+        prepare_process()
         from vllm import LLM
         from vllm.platforms import current_platform
 
