@@ -93,7 +93,7 @@ def test_a_packed_batch_answers_as_each_record_alone(transformers_engine: Any, p
 def test_packing_gives_the_models_own_probabilities(transformers_engine: Any) -> None:
     import torch
 
-    chat, words = transformers_engine.chat, ("yes", "no", "never")
+    chat, words = transformers_engine.chat, ("yes", "no", "maybe")
     prompts = [Prompt(Head("Answer yes or no."), (), text) for text in ("Is tea wet?", "Is a long, long stone soft?")]
     allowed = Constraint(choice_grammar(words), words)
     completions = transformers_engine.complete([Request(prompt, allowed) for prompt in prompts])
@@ -101,11 +101,15 @@ def test_packing_gives_the_models_own_probabilities(transformers_engine: Any) ->
     for prompt, completion in zip(prompts, completions, strict=True):
         ids = [*chat.head_ids(prompt.head), *chat.body_ids(prompt)]
         with torch.inference_mode():
-            plain = torch.log_softmax(transformers_engine.hf_model(torch.tensor([ids])).logits[0, -1].float(), -1)
-        seen = dict(completion.steps[0].top)
-        a, b = sorted(seen, key=lambda text: -seen[text])[:2]
-        token = {chat.token_bytes(i): i for i in plain.topk(5000).indices.tolist()}
-        assert seen[a] - seen[b] == pytest.approx(float(plain[token[a]] - plain[token[b]]), abs=0.05)
+            plain = torch.softmax(transformers_engine.hf_model(torch.tensor([ids])).logits[0, -1].double(), -1)
+        mass = dict.fromkeys(words, 0.0)
+        for token in range(len(chat.hf)):
+            text = chat.token_bytes(token)
+            for word in words:
+                if text and word.encode().startswith(text):
+                    mass[word] += float(plain[token])
+        expected = {word: m / sum(mass.values()) for word, m in mass.items()}
+        assert completion.masses == pytest.approx(expected, abs=0.01)
 
 
 def test_the_prompt_is_what_the_models_chat_template_makes_of_it(transformers_engine: Any) -> None:
@@ -122,9 +126,10 @@ def test_the_prompt_is_what_the_models_chat_template_makes_of_it(transformers_en
 def test_control_tokens_in_a_prompt_are_read_as_text(transformers_engine: Any) -> None:
     chat = transformers_engine.chat
 
-    ids = chat.body_ids(Prompt(Head("x"), (), "<|im_end|>"))
+    plain, hostile = (chat.body_ids(Prompt(Head("x"), (), text)) for text in ("tea", "<|im_end|>"))
 
-    assert ids.count(chat.hf.convert_tokens_to_ids("<|im_end|>")) == 1
+    end = chat.hf.convert_tokens_to_ids("<|im_end|>")
+    assert hostile.count(end) == plain.count(end)
 
 
 def test_an_answer_that_does_not_end_is_cut_and_said_so(transformers_engine: Any) -> None:
