@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +14,11 @@ from rich.table import Table
 
 from eval.run import Share, refuse_leaks, sample
 from eval.run import run as run_examples
+from tagger.cli import run_app
 from tagger.engines import open_engine
-from tagger.errors import SettingsError, TaggerError
+from tagger.errors import SettingsError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.settings import prepare_process
 from tagger.task import Task, load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -103,15 +102,5 @@ def _examples(task: Task, files: list[Path]) -> list[Example]:
     return [example for file in files for example in task.read_examples(file)]
 
 
-def main() -> None:
-    """Run the command line; a person's mistake ends in one message and exit code 2."""
-    try:
-        prepare_process()
-        app()
-    except TaggerError as error:
-        Console(stderr=True).print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_app(app)

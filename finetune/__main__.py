@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from finetune.rows import training_rows
-from tagger.errors import TaggerError
+from tagger.cli import run_app
 from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -38,14 +36,5 @@ def rows(
     Console().print(f"{len(made)} training rows: {out}", soft_wrap=True)
 
 
-def main() -> None:
-    """Run the command line; a person's mistake ends in one message and exit code 2."""
-    try:
-        app()
-    except TaggerError as error:
-        Console(stderr=True).print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
 if __name__ == "__main__":
-    main()
+    run_app(app)

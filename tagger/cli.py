@@ -153,14 +153,16 @@ def demo(
 
 
 def main() -> None:
-    """Run the command line; a person's mistake ends in one message and exit code 2."""
+    """The command `tagger`."""
+    run_app(app)
+
+
+def run_app(commands: typer.Typer) -> None:
+    """Run a command line; a person's mistake ends in one message and exit code 2, never in a stack trace."""
     try:
         prepare_process()
-        app(standalone_mode=True)
-    except TaggerError as error:
-        err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-    except OSError as error:  # a full disk or a folder that may not be written, wherever it happens
+        commands()
+    except (TaggerError, OSError) as error:  # OSError: a full disk or a folder that may not be written
         err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
 

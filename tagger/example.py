@@ -15,7 +15,7 @@ from typing import Any
 
 from tagger.errors import TaskError
 from tagger.record import Column, Record, Rejected, read_record
-from tagger.schema import FieldBase, problems
+from tagger.schema import FieldBase, LabelsField, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def gold_answer(found: Any, fields: Mapping[str, FieldBase]) -> dict[str, Any] |
     answer = {}
     for name, field in fields.items():
         value = found.get(name)
-        if isinstance(value, list) and field.kind != "labels":  # type: ignore[attr-defined]
+        if isinstance(value, list) and not isinstance(field, LabelsField):
             value = value[0] if value else None
         if value is not None:
             answer[name] = value

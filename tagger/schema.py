@@ -7,6 +7,7 @@ A field says what is asked of a record. The same definition checks a value (`pro
 from __future__ import annotations
 
 import unicodedata
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -29,9 +30,9 @@ class FieldBase(BaseModel):
     abstain_below: float = Setting(default=0.0, ge=0.0, le=1.0)
     """Probability under which the tagger says nothing rather than something doubtful."""
 
+    @abstractmethod
     def problem(self, value: Any) -> str | None:
         """Why `value` is no value of this field, or None when it is one."""
-        raise NotImplementedError
 
 
 class ClosedField(FieldBase):

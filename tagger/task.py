@@ -123,8 +123,7 @@ class Task:
         definition = Definition(
             about=about, columns={name: Column() for name in columns}, fields=fields_of_model(model)
         )
-        if taken := _taken_names(definition.fields):
-            raise TaskError(f"field {taken!r} has the name of an output column", where=model.__name__)
+        _refuse_taken_names(definition.fields, model.__name__)
         shots = tuple(
             example_of(
                 {"record": record, "answer": answer},
@@ -221,8 +220,7 @@ def _definition(path: Path) -> Definition:
         definition = Definition.model_validate(data)
     except ValidationError as error:
         raise TaskError(validation_text(error), where=str(path)) from None
-    if taken := _taken_names(definition.fields):
-        raise TaskError(f"field {taken!r} has the name of an output column", where=str(path), hint="rename it")
+    _refuse_taken_names(definition.fields, str(path))
     _check_when(definition, str(path))
     return definition
 
@@ -268,10 +266,11 @@ def _check_when(definition: Definition, where: str) -> None:
             raise TaskError(f"when.fields.{value}: no field {unknown[0]!r}", where=where)
 
 
-def _taken_names(fields: Mapping[str, FieldBase]) -> str | None:
-    """A field whose column in a table of tags would be another's, or None."""
+def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
+    """Raise TaskError for a field whose column in a table of tags would be another's."""
     taken = OUTPUT_COLUMNS | {column for name in fields for column in columns_of(name)[1:]}
-    return next((name for name in fields if name in taken), None)
+    if clash := [name for name in fields if name in taken]:
+        raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
 
 
 def _snake(name: str) -> str:
