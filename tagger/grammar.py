@@ -91,6 +91,11 @@ def closed_values(field: FieldBase) -> dict[str, Any] | None:
     return None
 
 
+def value_text(field: FieldBase, value: Any) -> str:
+    """The text of a closed field's value: the inverse of `closed_values`."""
+    return next(text for text, known in (closed_values(field) or {}).items() if known is value or known == value)
+
+
 def _value(field: FieldBase) -> str:
     if isinstance(field, LabelsField):
         return f"labels{_key(field)}"

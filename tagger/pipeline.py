@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tagger.ask import Answer, NoAnswer, constraint, read_answer
+from tagger.ask import NoAnswer, constraint, read_answer
 from tagger.confidence import probabilities
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values
+from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
+from tagger.prior import RowPrior, combine
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
@@ -61,7 +62,9 @@ class Tagger:
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
-        self._pool = ShotPool(self.task, self._showable(shots)) if shots else None
+        shown = self._showable(shots) if shots else []
+        self._pool = ShotPool(self.task, shown) if shown else None
+        self._priors = self._row_priors(shown) if self.task.plan.shots.prior else {}
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
@@ -108,8 +111,9 @@ class Tagger:
             todo = [i for i in work if asked[i]]
             prompts = self.prompts(ask, [work[i].record for i in todo])
             requests = [self._request(ask, asked[i], prompt) for i, prompt in zip(todo, prompts, strict=True)]
-            for i, completion in zip(todo, self.engine.complete(requests), strict=True):
-                self._settle(work[i], ask, asked[i], completion)
+            shares = self._shares(ask, [work[i].record for i in todo])
+            for i, completion, rows in zip(todo, self.engine.complete(requests), shares, strict=True):
+                self._settle(work[i], ask, asked[i], completion, rows)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
 
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
@@ -121,6 +125,20 @@ class Tagger:
             fields = self._asked(ask, record)
             prompts.append(render(self.task, ask, fields, self._head(ask, fields, record), near, record))
         return prompts
+
+    def _row_priors(self, rows: Sequence[Example]) -> dict[Ask, RowPrior]:
+        """For each ask of one closed field, what the labelled rows that answer it say."""
+        priors = {}
+        for ask in self.task.plan.ask:
+            answered = [row for row in rows if ask.fields[0] in row.answer]
+            if ask.form != "json" and answered:
+                field = self.task.fields[ask.fields[0]]
+                labels = [value_text(field, row.answer[ask.fields[0]]) for row in answered]
+                priors[ask] = RowPrior([row.record for row in answered], labels, list(closed_values(field) or {}))
+        return priors
+
+    def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float] | None]:
+        return self._priors[ask].shares(records) if ask in self._priors else [None] * len(records)
 
     def _asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
         return {name: f for name, f in self.task.asked(record).items() if name in ask.fields}
@@ -142,8 +160,15 @@ class Tagger:
     def _request(self, ask: Ask, fields: Mapping[str, FieldBase], prompt: Prompt) -> Request:
         return Request(prompt, constraint(ask, fields), self.task.plan.max_tokens, self.task.definition.adapter)
 
-    def _settle(self, work: _Work, ask: Ask, fields: Mapping[str, FieldBase], completion: Completion) -> None:
-        """Put what a completion says into the record's tags."""
+    def _settle(
+        self,
+        work: _Work,
+        ask: Ask,
+        fields: Mapping[str, FieldBase],
+        completion: Completion,
+        rows: Mapping[str, float] | None,
+    ) -> None:
+        """Put what a completion says into the record's tags, with what the labelled `rows` say."""
         used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
         work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
         answer = read_answer(ask, fields, completion)
@@ -151,8 +176,13 @@ class Tagger:
             work.trouble = work.trouble or answer
             return
         chances = probabilities(ask, fields, answer)
-        for name in answer.values:
-            work.tags[name] = _tag(fields[name], answer, name, chances[name], work.record)
+        values = dict(answer.values)
+        if rows:
+            (name,) = ask.fields
+            chances[name] = combine(chances[name], rows, self.task.plan.shots.prior)
+            values[name] = (closed_values(fields[name]) or {})[max(chances[name], key=lambda t: chances[name][t])]
+        for name, value in values.items():
+            work.tags[name] = _tag(fields[name], value, chances[name], work.record)
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"
@@ -182,11 +212,10 @@ class Tagger:
         return frame.assign(**added)
 
 
-def _tag(field: FieldBase, answer: Answer, name: str, chances: Mapping[str, float], record: Record) -> Tag:
-    value = answer.values[name]
+def _tag(field: FieldBase, value: Any, chances: Mapping[str, float], record: Record) -> Tag:
     closed = closed_values(field)
+    own = max(chances.values()) if closed is None else chances[value_text(field, value)]
     ranked = sorted(chances.items(), key=lambda item: -item[1])
-    own = max(chances.values()) if closed is None else chances[_text(closed, value)]
     others = [] if closed is None else [Alternative(closed[text], p) for text, p in ranked if closed[text] != value]
     tag = Tag(value, own, alternatives=tuple(others[:ALTERNATIVES]))
     if isinstance(field, TextField) and field.verbatim:
@@ -196,10 +225,6 @@ def _tag(field: FieldBase, answer: Answer, name: str, chances: Mapping[str, floa
         best = Alternative(value, own)
         tag = replace(tag, value=None, abstained=True, alternatives=(best, *others[: ALTERNATIVES - 1]))
     return tag
-
-
-def _text(closed: Mapping[str, Any], value: Any) -> str:
-    return next(text for text, known in closed.items() if known is value or known == value)
 
 
 def _parts(tokens: Tokens) -> tuple[int, int, int]:

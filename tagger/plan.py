@@ -49,6 +49,8 @@ class Shots(BaseModel):
     """At most this many shipped examples, in the cached part; used when no pool is given."""
     retrieved: int = Setting(default=4, ge=0)
     """Nearest examples of a pool for each record; used when a pool is given."""
+    prior: float = Setting(default=1.0, ge=0.0)
+    """Weight of what the pool's labels alone say (prior.py), in the answer to a label or codes ask; 0: none."""
 
 
 class Plan(BaseModel):

@@ -1,7 +1,7 @@
 """A record and a pool in, its nearest labelled examples out.
 
-Likeness is the cosine of character n-gram TF-IDF vectors, which needs no weights and works in any
-script. Bodies end with the nearest example, because a model leans on what it read last.
+Likeness is the cosine of character TF-IDF vectors. Bodies end with the nearest example, because a model leans
+on what it read last.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tagger.example import Example
+from tagger.likeness import plain_text, vectorizer
 from tagger.record import Record
 from tagger.task import Task
 
@@ -24,8 +24,8 @@ class ShotPool:
         self._task = task
         self._examples = list(examples)
         self._groups = np.array([_group(task, example.record) for example in self._examples])
-        self._texts = np.array([_normal(example.record) for example in self._examples])
-        self._vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True, min_df=1)
+        self._texts = np.array([plain_text(example.record) for example in self._examples])
+        self._vectorizer = vectorizer()
         self._matrix = self._vectorizer.fit_transform(self._texts)
 
     @property
@@ -43,17 +43,13 @@ class ShotPool:
         """
         if not records or count == 0:
             return [[] for _ in records]
-        likeness = (self._vectorizer.transform([_normal(r) for r in records]) @ self._matrix.T).toarray()
+        likeness = (self._vectorizer.transform([plain_text(r) for r in records]) @ self._matrix.T).toarray()
         return [self._pick(record, row, count) for record, row in zip(records, likeness, strict=True)]
 
     def _pick(self, record: Record, likeness: np.ndarray, count: int) -> list[Example]:
-        allowed = (self._groups == _group(self._task, record)) & (self._texts != _normal(record))
+        allowed = (self._groups == _group(self._task, record)) & (self._texts != plain_text(record))
         ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")[:count]
         return [self._examples[i] for i in reversed(ranked) if allowed[i]]
-
-
-def _normal(record: Record) -> str:
-    return " ".join(" ".join(record.values.values()).casefold().split())
 
 
 def _group(task: Task, record: Record) -> str:

@@ -6,7 +6,7 @@ engine = ScriptedEngine(lambda prompt: "Tea" if "tea" in prompt.record.lower() e
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.prompt import Prompt
@@ -15,10 +15,11 @@ from tagger.prompt import Prompt
 class ScriptedEngine:
     """Says what `answer` says; without one, the first answer that the grammar allows.
 
-    `history` keeps the requests, so that a test can look at what was asked.
+    `answer` gives a text or, for a closed set, the probability of each text. `history` keeps the
+    requests, so that a test can look at what was asked.
     """
 
-    def __init__(self, answer: Callable[[Prompt], str] | None = None) -> None:
+    def __init__(self, answer: Callable[[Prompt], str | Mapping[str, float]] | None = None) -> None:
         self.info = EngineInfo("scripted", "none", "none", {})
         self.history: list[Request] = []
         self._answer = answer
@@ -32,12 +33,16 @@ class ScriptedEngine:
         """Nothing to give back."""
 
     def _complete(self, request: Request) -> Completion:
+        text: str | Mapping[str, float]
         if request.prompt.head.instruction == CANARY:
             text = request.constraint.grammar.split('"')[1]
         elif self._answer:
             text = self._answer(request.prompt)
         else:
             text = request.constraint.choices[0] if request.constraint.choices else "{}"
+        masses = None
+        if not isinstance(text, str):
+            masses, text = text, max(text.items(), key=lambda item: item[1])[0]
         words = re.findall(r"\s*\S+", text)
         logprobs = tuple((word.encode(), 0.0) for word in words)
         steps, prefix = [], b""
@@ -46,7 +51,7 @@ class ScriptedEngine:
             prefix += word
         steps.append(Step(prefix, {b"": 0.0}))
         read = sum(len(message["content"].split()) for message in request.prompt.messages)
-        return Completion(text, "stop", logprobs, tuple(steps), tokens_in=read, tokens_out=len(words))
+        return Completion(text, "stop", logprobs, tuple(steps), masses, tokens_in=read, tokens_out=len(words))
 
 
 CANARY = "Answer with the word the user gives."
