@@ -1,102 +1,81 @@
-"""Labelled rows and a Tagger in, counts and figures out.
-
-Right, wrong, rejected, abstained and failed are separate counts: what was not answered is not wrong, and
-what is wrong was answered.
-"""
+"""A Tagger and labelled rows in, a Run out: batch by batch, resumable, in parts if wanted."""
 
 from __future__ import annotations
 
-import random
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 
-from scipy.stats import binomtest
-
+from eval.record import Header, Run, append, open_run, run_row
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.result import Tagging
+
+BATCH = 32
+"""Rows between two writes: what a kill can lose."""
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """`hits` of `total` with the Wilson interval at 95 % (Wilson 1927)."""
-
-    hits: int
-    total: int
-
-    def __str__(self) -> str:
-        if not self.total:
-            return "none"
-        low, high = binomtest(self.hits, self.total).proportion_ci(method="wilson")
-        return (
-            f"{100 * self.hits / self.total:.1f} %  [{100 * low:.1f}, {100 * high:.1f}]  ({self.hits} of {self.total})"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What came of a run: records by outcome, values by verdict, speed."""
-
-    outcomes: Counter[str]
-    """Records that are right (every value as labelled), wrong, rejected, abstained, failed."""
-    found: int
-    predicted: int
-    labelled: int
-    """Values that are as labelled, that were answered, and that the labels hold: precision and recall."""
-    seconds: float
-
-    @property
-    def accuracy(self) -> Share:
-        """Records that are right in every value, of all records."""
-        return Share(self.outcomes["right"], sum(self.outcomes.values()))
-
-    @property
-    def f1(self) -> float:
-        """Micro F1 over values, exact match; a value that no label mentions counts as wrong ('strict')."""
-        return 2 * self.found / (self.predicted + self.labelled) if self.found else 0.0
+def header_of(
+    tagger: Tagger,
+    rows: int,
+    *,
+    set_name: str,
+    split: str,
+    sample: int | None,
+    seed: int,
+    shots: int,
+    variant: str = "",
+) -> Header:
+    """What makes a run of `tagger` over `rows` labelled rows what it is."""
+    made = tagger.provenance
+    return Header(
+        set=set_name,
+        split=split,
+        sample=sample,
+        seed=seed,
+        rows=rows,
+        task=made.task,
+        task_version=made.task_version,
+        plan=made.plan,
+        plan_text=tagger.task.plan.model_dump(mode="json"),
+        shots=shots,
+        model=made.model,
+        adapter=made.adapter,
+        engine=made.engine,
+        variant=variant,
+        versions=tagger.engine.info.versions,
+    )
 
 
-def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
-    """`count` examples drawn without replacement, or all of them in order."""
-    if count is None or count >= len(examples):
-        return list(examples)
-    return random.Random(seed).sample(list(examples), count)
+def run(
+    tagger: Tagger,
+    examples: Sequence[Example],
+    header: Header,
+    *,
+    path: Path | None = None,
+    minutes: float | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Run:
+    """Tag the examples' records and keep what came of it.
 
-
-def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
-    """Raise SourceError if a judged row is also shown to the model as a shot."""
-    shown = {tuple(sorted(e.record.values.items())) for e in shots}
-    if leaked := [e.record.id for e in judged if tuple(sorted(e.record.values.items())) in shown]:
-        hint = "take them out of one of the two files"
-        raise SourceError(f"{len(leaked)} judged rows are also shots, the first is {leaked[0]!r}", hint=hint)
-
-
-def run(tagger: Tagger, examples: Sequence[Example]) -> tuple[Figures, list[Tagging]]:
-    """Tag the examples' records and hold the tags against the labels; SourceError for no examples."""
+    With `path`, every batch is written there, and a run that was begun there goes on. After `minutes` it
+    stops between two batches. Raises SourceError for no examples or a file that holds another run.
+    """
     if not examples:
         raise SourceError("no labelled rows to judge on")
-    start = perf_counter()
-    taggings = tagger.tag_records([example.record for example in examples])
-    seconds = perf_counter() - start
-    outcomes = Counter(verdict(t, e) for t, e in zip(taggings, examples, strict=True))
-    found = predicted = labelled = 0
-    for tagging, example in zip(taggings, examples, strict=True):
-        values = {name: tag.value for name, tag in tagging.tags.items() if not tag.abstained}
-        found += sum(example.answer.get(name) == value for name, value in values.items())
-        predicted += len(values)
-        labelled += len(example.answer)
-    return Figures(outcomes, found, predicted, labelled, seconds), taggings
-
-
-def verdict(tagging: Tagging, example: Example) -> str:
-    """right, wrong, rejected, abstained or failed."""
-    if tagging.outcome != "tagged":
-        return tagging.outcome
-    values = {name: tag.value for name, tag in tagging.tags.items() if not tag.abstained}
-    silent = {name for name, tag in tagging.tags.items() if tag.abstained}
-    if values == {name: value for name, value in example.answer.items() if name not in silent}:
-        return "abstained" if silent & set(example.answer) else "right"
-    return "wrong"
+    found = open_run(path, header) if path else Run(header)
+    progress(len(found.rows))
+    began = perf_counter()
+    while len(found.rows) < len(examples):
+        batch = examples[len(found.rows) : len(found.rows) + BATCH]
+        start = perf_counter()
+        rows = [run_row(tagging) for tagging in tagger.tag_records([example.record for example in batch])]
+        seconds = perf_counter() - start
+        if path:
+            append(path, rows, seconds)
+        found.rows += rows
+        found.seconds += seconds
+        progress(len(rows))
+        if minutes is not None and perf_counter() - began > 60 * minutes:
+            break
+    return found

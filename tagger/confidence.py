@@ -1,8 +1,8 @@
-"""An Answer in, probabilities out: how sure the model was, read from its token log-probabilities.
+"""An Answer in, raw scores out: how sure the model was, read from its token log-probabilities.
 
 A closed value's probability sums over all the token paths that spell it, at the points where the answer
 could still have become another one. Any other value's probability is that of its tokens, one after
-another. These are raw scores; never the model's own word about its confidence.
+another. Never the model's own word about its confidence.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tagger.ask import Answer, choice_values
@@ -19,15 +20,26 @@ from tagger.plan import Ask
 from tagger.schema import FieldBase
 
 
-def probabilities(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dict[str, dict[str, float]]:
-    """For each answered field the probability of its value, and for closed fields of every value.
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What is known about one value before calibration, by the texts of values.
 
-    Keys of the inner mapping are the values' texts (`spell_value` for open fields).
+    `model` has every value of a closed field, and of an open one the value that was written (its JSON text).
+    `rows` is what labelled rows say of the same texts (prior.py); empty without labelled rows.
+    `least` is the probability of the least likely token of an open value; 1 for closed ones.
     """
+
+    model: Mapping[str, float]
+    rows: Mapping[str, float]
+    least: float = 1.0
+
+
+def raw_scores(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dict[str, Scores]:
+    """The model's scores of each answered field; `rows` is still empty."""
     if ask.form != "json":
         spelled = choice_values(ask, fields)
         masses = answer.completion.masses or path_masses(answer.completion.steps, list(spelled))
-        return {ask.fields[0]: _named(masses, fields[ask.fields[0]], spelled)}
+        return {ask.fields[0]: Scores(_named(masses, fields[ask.fields[0]], spelled), {})}
     found, at = {}, 0
     written = answer.completion.text
     for name, value in answer.values.items():
@@ -73,18 +85,19 @@ def _leads(written: bytes, whole: bytes, in_json: bool) -> bool:
     return in_json and written.startswith(whole) and written[len(whole) : len(whole) + 1] in b",}"
 
 
-def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> dict[str, float]:
+def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> Scores:
     closed = closed_values(field)
     if closed is not None:
         spelled = {json.dumps(value, ensure_ascii=False): value for value in closed.values()}
         base = answer.completion.text.encode()[:start]
-        return _named(path_masses(answer.completion.steps, list(spelled), base), field, spelled)
-    end, at, logprob = start + len(literal.encode()), 0, 0.0
+        return Scores(_named(path_masses(answer.completion.steps, list(spelled), base), field, spelled), {})
+    end, at, logprob, least = start + len(literal.encode()), 0, 0.0, 0.0
     for text, token_logprob in answer.completion.logprobs:
         if at < end and at + len(text) > start:
             logprob += token_logprob
+            least = min(least, token_logprob)
         at += len(text)
-    return {literal: math.exp(logprob)}
+    return Scores({literal: math.exp(logprob)}, {}, math.exp(least))
 
 
 def _named(masses: Mapping[str, float], field: FieldBase, spelled: Mapping[str, Any]) -> dict[str, float]:

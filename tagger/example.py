@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,14 @@ class Example:
 
     record: Record
     answer: Mapping[str, Any]
+    also: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    """Other values that are right too, where labellers gave several."""
+    annotated: frozenset[str] | None = None
+    """Fields that a labeller looked at, absent ones among them; None: all of them."""
+
+    def is_right(self, name: str, value: Any) -> bool:
+        """Whether `value` is a right value of field `name`."""
+        return name in self.answer and (value == self.answer[name] or value in self.also.get(name, ()))
 
 
 Asked = Callable[[Record], Mapping[str, FieldBase]]
@@ -61,13 +69,13 @@ def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column],
     if isinstance(record, Rejected):
         raise TaskError(f"not a record of this task: {record.reason}", where=where)
     fields = asked(record)
-    answer = row["answer"] if native else gold_answer(dig(row, gold), fields)
+    answer, also, annotated = (row["answer"], {}, None) if native else gold_answer(dig(row, gold), fields)
     if not isinstance(answer, Mapping):
         hint = f"write {{'record': ..., 'answer': ...}} or put the answers at {gold!r} (gold in task.toml)"
         raise TaskError("the line has no answer", where=where, hint=hint)
     if wrong := problems(fields, answer):
         raise TaskError(f"the answer breaks the schema: {'; '.join(wrong)}", where=where)
-    return Example(record, dict(answer))
+    return Example(record, dict(answer), also, annotated)
 
 
 def dig(row: Mapping[str, Any], path: str) -> Any:
@@ -78,19 +86,24 @@ def dig(row: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def gold_answer(found: Any, fields: Mapping[str, FieldBase]) -> dict[str, Any] | None:
-    """The part of a gold object that answers `fields`, in their order, or None if there is no object.
+def gold_answer(
+    found: Any, fields: Mapping[str, FieldBase]
+) -> tuple[dict[str, Any] | None, dict[str, tuple[Any, ...]], frozenset[str] | None]:
+    """The part of a gold object that answers `fields`, other right values, and the fields it mentions.
 
     Labelled sets write a value as a list; a list of one is that value, an empty one is absence, and of
-    several values of a single-valued field the first counts.
+    several values of a single-valued field the first is the answer and the others are right as well.
     """
     if not isinstance(found, Mapping):
-        return None
-    answer = {}
-    for name, field in fields.items():
+        return None, {}, None
+    answer: dict[str, Any] = {}
+    also: dict[str, tuple[Any, ...]] = {}
+    for name, definition in fields.items():
         value = found.get(name)
-        if isinstance(value, list) and not isinstance(field, LabelsField):
+        if isinstance(value, list) and not isinstance(definition, LabelsField):
+            if len(value) > 1:
+                also[name] = tuple(value[1:])
             value = value[0] if value else None
         if value is not None:
             answer[name] = value
-    return answer
+    return answer, also, frozenset(found) & frozenset(fields)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from tagger.ask import NoAnswer, constraint, read_answer
-from tagger.confidence import probabilities
+from tagger.calibration import Calibration, calibration_file, load_calibration
+from tagger.confidence import Scores, raw_scores
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SourceError
@@ -17,7 +18,7 @@ from tagger.evidence import find
 from tagger.example import Example
 from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
-from tagger.prior import RowPrior, combine
+from tagger.prior import RowPrior, SpanPrior, combine
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
@@ -48,6 +49,7 @@ class Tagger:
     `task` is a Task, the name of a shipped one or a folder; `engine` an open engine or the name of
     one, with `model` then a hub id, a folder or a bundle. `shots` are labelled examples, or a JSONL file of
     them, from which the nearest are shown for each record; without it the shipped examples are shown.
+    `calibrated=False` leaves the task's calibration aside: raw probabilities, no abstaining by promise.
     Raises TaggerError for whatever cannot be set up; a record never raises.
     """
 
@@ -58,6 +60,7 @@ class Tagger:
         engine: Engine | str = "auto",
         model: str | None = None,
         shots: Sequence[Example] | str | Path | None = None,
+        calibrated: bool = True,
     ) -> None:
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
@@ -65,6 +68,7 @@ class Tagger:
         shown = self._showable(shots) if shots else []
         self._pool = ShotPool(self.task, shown) if shown else None
         self._priors = self._row_priors(shown) if self.task.plan.shots.prior else {}
+        self._spans = self._span_prior(shown) if shown else None
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
@@ -75,6 +79,7 @@ class Tagger:
             self.task.definition.adapter,
             f"{info.engine}/{info.dtype}",
         )
+        self.calibration = self._calibration(info.model) if calibrated else None
         self._heads: dict[tuple[Ask, tuple[str, ...]], Head] = {}
 
     @overload
@@ -137,6 +142,17 @@ class Tagger:
                 priors[ask] = RowPrior([row.record for row in answered], labels, list(closed_values(field) or {}))
         return priors
 
+    def _span_prior(self, rows: Sequence[Example]) -> SpanPrior:
+        records = [row.record for row in rows]
+        return SpanPrior(records, [row.answer for row in rows], [self.task.group(record) for record in records])
+
+    def _calibration(self, model: str) -> Calibration | None:
+        if self.task.folder is None:
+            return None
+        plan, with_pool = self.task.plan.id, self._pool is not None
+        expected = {"task_version": self.task.version, "plan": plan, "model": model, "with_pool": with_pool}
+        return load_calibration(calibration_file(self.task.folder, model), expected)
+
     def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float] | None]:
         return self._priors[ask].shares(records) if ask in self._priors else [None] * len(records)
 
@@ -175,14 +191,42 @@ class Tagger:
         if isinstance(answer, NoAnswer):
             work.trouble = work.trouble or answer
             return
-        chances = probabilities(ask, fields, answer)
-        values = dict(answer.values)
-        if rows:
-            (name,) = ask.fields
-            chances[name] = combine(chances[name], rows, self.task.plan.shots.prior)
-            values[name] = (closed_values(fields[name]) or {})[max(chances[name], key=lambda t: chances[name][t])]
-        for name, value in values.items():
-            work.tags[name] = _tag(fields[name], value, chances[name], work.record)
+        for name, scores in raw_scores(ask, fields, answer).items():
+            if isinstance(fields[name], TextField) and self._spans:
+                (literal,) = scores.model
+                group = self.task.group(work.record)
+                share = self._spans.share(name, answer.values[name], work.record, group)
+                scores = replace(scores, rows={literal: share})
+            elif rows:
+                scores = replace(scores, rows=rows)
+            work.tags[name] = self._tag(name, fields[name], answer.values[name], scores, work.record)
+
+    def _tag(self, name: str, field: FieldBase, value: Any, scores: Scores, record: Record) -> Tag:
+        """A value with its final probability; where rows or calibration speak, the likeliest closed value."""
+        closed = closed_values(field)
+        verbatim = isinstance(field, TextField) and field.verbatim
+        place = find(value, record.values) if verbatim else None
+        inferred = verbatim and place is None
+        if self.calibration:
+            chances = self.calibration.chances(name, scores, inferred)
+        elif closed and scores.rows:
+            chances = combine(scores.model, scores.rows, self.task.plan.shots.prior)
+        else:
+            chances = dict(scores.model)
+        if closed and scores.rows:
+            value = closed[max(chances, key=lambda text: chances[text])]
+        own = chances[value_text(field, value)] if closed else max(chances.values())
+        ranked = sorted(chances.items(), key=lambda item: -item[1])
+        others = [Alternative(closed[text], p) for text, p in ranked if closed[text] != value] if closed else []
+        tag = Tag(value, own, place, inferred, alternatives=tuple(others[:ALTERNATIVES]), scores=scores)
+        if own < self._threshold(name, field):
+            best = Alternative(value, own)
+            tag = replace(tag, value=None, abstained=True, alternatives=(best, *others[: ALTERNATIVES - 1]))
+        return tag
+
+    def _threshold(self, name: str, field: FieldBase) -> float:
+        promised = self.calibration.fields[name].abstain_below if self.calibration else 0.0
+        return max(field.abstain_below, promised)
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"
@@ -210,21 +254,6 @@ class Tagger:
         added["outcome"] = [t.outcome for t in taggings]
         added["reason"] = [t.reason for t in taggings]
         return frame.assign(**added)
-
-
-def _tag(field: FieldBase, value: Any, chances: Mapping[str, float], record: Record) -> Tag:
-    closed = closed_values(field)
-    own = max(chances.values()) if closed is None else chances[value_text(field, value)]
-    ranked = sorted(chances.items(), key=lambda item: -item[1])
-    others = [] if closed is None else [Alternative(closed[text], p) for text, p in ranked if closed[text] != value]
-    tag = Tag(value, own, alternatives=tuple(others[:ALTERNATIVES]))
-    if isinstance(field, TextField) and field.verbatim:
-        place = find(value, record.values)
-        tag = replace(tag, evidence=place, inferred=place is None)
-    if own < field.abstain_below:
-        best = Alternative(value, own)
-        tag = replace(tag, value=None, abstained=True, alternatives=(best, *others[: ALTERNATIVES - 1]))
-    return tag
 
 
 def _parts(tokens: Tokens) -> tuple[int, int, int]:

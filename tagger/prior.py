@@ -1,4 +1,4 @@
-"""Labelled rows and records in, what the rows alone say about each record out.
+"""Labelled rows and records in, what the rows alone say about each record's values out.
 
 The rows' view is a linear support vector machine on character n-gram TF-IDF (Joachims 1998), the classifier
 that one would take without a language model. It multiplies the model's own probabilities, as one expert
@@ -60,6 +60,28 @@ class RowPrior:
             margins = np.stack([-margins, margins], axis=1) / 2
         shares: np.ndarray = softmax(SHARPNESS * margins, axis=1)
         return shares
+
+
+class SpanPrior:
+    """How far labelled rows bear out a verbatim value: of the rows whose text holds it, the share that label it so.
+
+    Rows count whose group (the value of the task's `when` column) is the record's own.
+    """
+
+    def __init__(self, rows: Sequence[Record], answers: Sequence[Mapping[str, object]], groups: Sequence[str]) -> None:
+        self._rows: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
+        for row, answer, group in zip(rows, answers, groups, strict=True):
+            self._rows.setdefault(group, []).append((plain_text(row), answer))
+
+    def share(self, name: str, value: str, record: Record, group: str) -> float:
+        """The share for field `name`, drawn towards one half by one more row (Laplace); 0.5 where no row holds it.
+
+        The record's own row, should it be among the rows, does not count.
+        """
+        folded, own = " ".join(value.casefold().split()), plain_text(record)
+        holding = [answer for text, answer in self._rows.get(group, ()) if folded in text and text != own]
+        same = sum(str(answer.get(name, "")).casefold() == value.casefold() for answer in holding)
+        return (same + 0.5) / (len(holding) + 1)
 
 
 def combine(model: Mapping[str, float], rows: Mapping[str, float], weight: float) -> dict[str, float]:

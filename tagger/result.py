@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tagger.confidence import Scores
 from tagger.evidence import Evidence
 
 Outcome = Literal["tagged", "abstained", "rejected", "failed"]
@@ -35,6 +36,8 @@ class Tag:
     inferred: bool = False
     abstained: bool = False
     alternatives: tuple[Alternative, ...] = ()
+    scores: Scores | None = field(default=None, repr=False, compare=False)
+    """What the probability was made of; kept in memory for evaluation, not written out."""
 
 
 @dataclass(frozen=True, slots=True)

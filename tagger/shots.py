@@ -23,7 +23,7 @@ class ShotPool:
     def __init__(self, task: Task, examples: Sequence[Example]) -> None:
         self._task = task
         self._examples = list(examples)
-        self._groups = np.array([_group(task, example.record) for example in self._examples])
+        self._groups = np.array([task.group(example.record) for example in self._examples])
         self._texts = np.array([plain_text(example.record) for example in self._examples])
         self._vectorizer = vectorizer()
         self._matrix = self._vectorizer.fit_transform(self._texts)
@@ -47,11 +47,6 @@ class ShotPool:
         return [self._pick(record, row, count) for record, row in zip(records, likeness, strict=True)]
 
     def _pick(self, record: Record, likeness: np.ndarray, count: int) -> list[Example]:
-        allowed = (self._groups == _group(self._task, record)) & (self._texts != plain_text(record))
+        allowed = (self._groups == self._task.group(record)) & (self._texts != plain_text(record))
         ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")[:count]
         return [self._examples[i] for i in reversed(ranked) if allowed[i]]
-
-
-def _group(task: Task, record: Record) -> str:
-    when = task.definition.when
-    return record.values[when.column] if when else ""

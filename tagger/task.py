@@ -95,6 +95,11 @@ class Task:
         """The fields that are asked of this record, in order: all, or those that `when` names for it."""
         return asked_fields(self.definition, record)
 
+    def group(self, record: Record) -> str:
+        """The value of the `when` column: records of one group are asked the same fields. "" without `when`."""
+        when = self.definition.when
+        return record.values[when.column] if when else ""
+
     def read_examples(self, path: Path) -> list[Example]:
         """Labelled rows of a JSONL file as examples of this task; TaskError at the first that is none."""
         ask = partial(asked_fields, self.definition)
@@ -123,21 +128,29 @@ class Task:
         definition = Definition(
             about=about, columns={name: Column() for name in columns}, fields=fields_of_model(model)
         )
-        _refuse_taken_names(definition.fields, model.__name__)
+        return cls.define(_snake(model.__name__), definition, examples=examples)
+
+    @classmethod
+    def define(
+        cls,
+        task_id: str,
+        definition: Definition,
+        *,
+        examples: tuple[tuple[Mapping[str, str], Mapping[str, Any]], ...] = (),
+        folder: Path | None = None,
+    ) -> Task:
+        """A task from its definition, asked with the general template.
+
+        `examples` are pairs of a record's columns and its answer; in `folder` lie its plan and calibrations, if
+        any. Raises TaskError for an example that breaks the schema and a plan that does not fit.
+        """
+        _refuse_taken_names(definition.fields, task_id)
+        asked = partial(asked_fields, definition)
         shots = tuple(
-            example_of(
-                {"record": record, "answer": answer},
-                f"example {number}",
-                number,
-                definition.columns,
-                partial(asked_fields, definition),
-                "answer",
-            )
-            for number, (record, answer) in enumerate(examples, 1)
+            example_of({"record": r, "answer": a}, f"example {n}", n, definition.columns, asked, "answer")
+            for n, (r, a) in enumerate(examples, 1)
         )
-        return _build(
-            _snake(model.__name__), definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, None
-        )
+        return _build(task_id, definition, environment([prompts_folder()]), DEFAULT_TEMPLATE, shots, folder)
 
 
 def load_task(name: str | Path) -> Task:

@@ -1,0 +1,84 @@
+"""Verdicts in, figures with their intervals out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+from eval.score import Counts, Verdict, counts
+from tagger.errors import SourceError
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure between 0 and 1 with its interval at 95 %, from `n` rows."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def share(hits: int, total: int) -> Figure:
+    """`hits` of `total` with Wilson's interval (Wilson 1927). Raises SourceError for a total of 0."""
+    if not total:
+        raise SourceError("a share of nothing: there are no rows")
+    low, high = binomtest(hits, total).proportion_ci(method="wilson")
+    return Figure(hits / total, float(low), float(high), total)
+
+
+def bootstrap(
+    found: Sequence[Verdict], figure: Callable[[Counts], float], *, seed: int = 0, published: bool = False
+) -> Figure:
+    """A figure of the counts with the percentile interval of RESAMPLES draws of records (Efron 1979).
+
+    Records, not values, are drawn: values of one record are not independent.
+    """
+    by_record: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        by_record.setdefault(verdict.id, []).append(verdict)
+    each = [counts(group, published=published) for group in by_record.values()]
+    table = np.array([(c.right, c.answered, c.labelled) for c in each])
+    draws = np.random.default_rng(seed).integers(len(table), size=(RESAMPLES, len(table)))
+    values = [figure(Counts(*map(int, table[draw].sum(axis=0)))) for draw in draws]
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Figure(figure(Counts(*map(int, table.sum(axis=0)))), float(low), float(high), len(table))
+
+
+def expected_calibration_error(p: Sequence[float], correct: Sequence[bool], bins: int = 10) -> float:
+    """Mean gap between probability and share of right answers over `bins` bins of equal numbers of answers,
+    weighted by their size (ECE with adaptive bins; Nixon et al. 2019)."""
+    order = np.argsort(p, kind="stable")
+    chances, hits = np.asarray(p, float)[order], np.asarray(correct, float)[order]
+    parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]
+    return float(sum(len(part) * abs(chances[part].mean() - hits[part].mean()) for part in parts) / len(order))
+
+
+def brier(p: Sequence[float], correct: Sequence[bool]) -> float:
+    """Mean squared difference of probability and outcome (Brier 1950)."""
+    return float(brier_score_loss(list(correct), list(p)))
+
+
+def auroc(p: Sequence[float], correct: Sequence[bool]) -> float:
+    """Chance that a right answer has the higher probability than a wrong one; nan where all are of one kind."""
+    return float(roc_auc_score(list(correct), list(p))) if len(set(correct)) > 1 else float("nan")
+
+
+def coverage_curve(p: Sequence[float], correct: Sequence[bool], total: int) -> list[tuple[float, float, float]]:
+    """(threshold, coverage of `total`, precision) at every threshold, from the surest answer on."""
+    order = np.argsort(-np.asarray(p), kind="stable")
+    hits = np.cumsum(np.asarray(correct, float)[order])
+    curve = []
+    for i, at in enumerate(order):
+        if i + 1 == len(order) or p[order[i + 1]] < p[at]:
+            curve.append((float(p[at]), (i + 1) / total, float(hits[i]) / (i + 1)))
+    return curve

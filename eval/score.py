@@ -1,0 +1,142 @@
+"""A Run and the labelled rows in, a verdict on every value out.
+
+Right, wrong, rejected, abstained and failed are separate counts: what was not answered is not wrong, and what is
+wrong was answered. From the verdicts come all figures (figures.py), slices and comparisons.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from eval.record import Run, RunRow, RunTag
+from tagger.errors import SourceError
+from tagger.example import Example
+
+Kind = Literal["right", "wrong", "invented", "missing", "absent", "abstained", "rejected", "failed"]
+"""right, wrong: the label has a value and one was answered; invented: answered though the label has none; missing:
+the label has a value and none was answered; absent: neither has one; the rest: what became of the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One field of one record."""
+
+    id: str
+    field: str
+    gold: Any
+    """The right value, or None where the record has none."""
+    value: Any
+    """What was answered, the best guess of an abstention included; None where nothing was."""
+    p: float
+    """The answer's probability; 0 without one."""
+    kind: Kind
+    annotated: bool
+    """Whether a labeller looked at this field of this record."""
+    tag: RunTag | None = None
+
+    @property
+    def correct(self) -> bool:
+        """Whether the value (an abstention's best guess too) is the right one."""
+        return self.kind == "right" or (self.kind == "abstained" and self.value is not None and self.value == self.gold)
+
+
+def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequence[str]]) -> list[Verdict]:
+    """A verdict for each field that is asked of each record of the run, in the run's order.
+
+    `fields` has the names of the fields asked, by record id. Raises SourceError for an empty run and for
+    a row of the run that no example labels.
+    """
+    if not run.rows:
+        raise SourceError("the run has no rows")
+    gold = {example.record.id: example for example in examples}
+    if unknown := [row.id for row in run.rows if row.id not in gold]:
+        raise SourceError(f"{len(unknown)} rows of the run have no label, the first is {unknown[0]!r}")
+    return [_verdict(row, gold[row.id], name) for row in run.rows for name in fields[row.id]]
+
+
+def _verdict(row: RunRow, example: Example, name: str) -> Verdict:
+    tag = row.tags.get(name)
+    gold = example.answer.get(name)
+    annotated = example.annotated is None or name in example.annotated
+    value = tag.value if tag else None
+    if tag and example.is_right(name, value):
+        gold = value
+    kind: Kind
+    if row.outcome in ("rejected", "failed"):
+        kind = row.outcome
+    elif tag and tag.abstained:
+        kind = "abstained"
+    elif tag:
+        kind = "invented" if gold is None else "right" if value == gold else "wrong"
+    else:
+        kind = "absent" if gold is None else "missing"
+    return Verdict(row.id, name, gold, value, tag.p if tag else 0.0, kind, annotated, tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Values right, answered and labelled: precision, recall and F1 follow.
+
+    An empty denominator gives 0: nothing right was answered.
+    """
+
+    right: int
+    answered: int
+    labelled: int
+
+    @property
+    def precision(self) -> float:
+        return self.right / self.answered if self.answered else 0.0
+
+    @property
+    def recall(self) -> float:
+        return self.right / self.labelled if self.labelled else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall."""
+        return 2 * self.right / (self.answered + self.labelled) if self.right else 0.0
+
+
+def counts(found: Iterable[Verdict], *, published: bool = False, normalized: bool = False) -> Counts:
+    """Micro counts over values.
+
+    Strict (default): every field that is asked counts, so an invented value is an error. `published` is the
+    scoring of ExtractGPT (Brinkmann et al. 2023, arXiv 2310.12537): fields that a row does not annotate are not
+    looked at. `normalized` compares values without regard to case, width and white space.
+    """
+    right = answered = labelled = 0
+    for verdict in found:
+        if published and not verdict.annotated:
+            continue
+        said = verdict.kind in ("right", "wrong", "invented")
+        same = verdict.kind == "right"
+        if normalized and verdict.kind == "wrong":
+            same = folded(verdict.value) == folded(verdict.gold)
+        right += same
+        answered += said
+        labelled += verdict.gold is not None
+    return Counts(right, answered, labelled)
+
+
+def macro_f1(found: Sequence[Verdict]) -> float:
+    """Unweighted mean of the F1 of every label that is a right value somewhere."""
+    labels = sorted({str(v.gold) for v in found if v.gold is not None})
+    right = Counter(str(v.gold) for v in found if v.kind == "right")
+    gold = Counter(str(v.gold) for v in found if v.gold is not None)
+    said = Counter(str(v.value) for v in found if v.kind in ("right", "wrong", "invented"))
+    return sum(2 * right[label] / (gold[label] + said[label]) for label in labels) / len(labels)
+
+
+def outcomes(found: Iterable[Verdict]) -> Counter[str]:
+    """How many values got which verdict."""
+    return Counter(verdict.kind for verdict in found)
+
+
+def folded(value: Any) -> str:
+    """A value as a reader compares it: NFKC, case and white space aside."""
+    return " ".join(unicodedata.normalize("NFKC", str(value)).casefold().split())

@@ -1,0 +1,98 @@
+"""The name of a labelled set in, its task and its rows out.
+
+Any task with any files of labelled rows is evaluated the same way (`--data`, `--shots`); the sets here are
+public ones, found in a folder of JSONL files, whose figures the README shows. Train rows are shots, dev rows
+choose, test rows are read once.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.record import Column
+from tagger.schema import LabelField
+from tagger.task import Definition, Task, load_task
+
+PLANS = Path(__file__).parent / "plans"
+"""Plans and calibrations of the tasks below that are no folder of prompts/."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledSet:
+    """Where the rows of a set lie, and the task that they label. `task` gets the folder of sets."""
+
+    folders: tuple[str, ...]
+    task: Callable[[Path], Task]
+
+
+def _shipped(name: str) -> Callable[[Path], Task]:
+    return lambda root: load_task(name)
+
+
+def _labels(name: str, about: str, column: str, field: str, read: Callable[[Any], Sequence[str]]) -> LabelledSet:
+    """A set with one label field whose labels stand in its labels.json."""
+
+    def task(root: Path) -> Task:
+        labels = read(json.loads((root / name / "labels.json").read_text("utf-8")))
+        fields = {field: LabelField(labels=dict.fromkeys(labels, ""))}
+        definition = Definition(about=about, columns={column: Column()}, fields=fields, gold="labels")
+        return Task.define(name, definition, folder=PLANS / name)
+
+    return LabelledSet((name,), task)
+
+
+SETS = {
+    "category": LabelledSet(("ae-110k", "oa-mine"), _shipped("category")),
+    "ae-110k": LabelledSet(("ae-110k",), _shipped("attributes")),
+    "oa-mine": LabelledSet(("oa-mine",), _shipped("attributes")),
+    "online-shopping-10-zh": LabelledSet(("online-shopping-10-zh",), _shipped("zh_category")),
+    "eprstmt-zh": LabelledSet(("eprstmt-zh",), _shipped("zh_sentiment")),
+    "instacart-aisles": _labels(
+        "instacart-aisles",
+        "The user shows names of groceries. Answer with the supermarket aisle where each stands.",
+        "title",
+        "category",
+        lambda found: [aisle for aisles in found["taxonomy"].values() for aisle in aisles],
+    ),
+    "openbg-zh": _labels(
+        "openbg-zh", "用户给出商品标题，请回答它属于哪个细分类目。", "title", "fine", lambda found: found["fine"]
+    ),
+}
+
+
+def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
+    """The task and the description of a set; SourceError for a name or a folder that is not there."""
+    if name not in SETS:
+        raise SourceError(f"no labelled set {name!r}", hint=f"there are: {', '.join(SETS)}")
+    found = SETS[name]
+    if missing := [folder for folder in found.folders if not (root / folder).is_dir()]:
+        hint = "name the folder that holds the sets with --root, or your own files with --data"
+        raise SourceError(f"no folder {missing[0]!r}", where=str(root), hint=hint)
+    return found.task(root), found
+
+
+def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example]:
+    """All rows of a split ("train", "dev" or "test") as examples, in the order of the files."""
+    return [row for folder in found.folders for row in task.read_examples(root / folder / f"{split}.jsonl")]
+
+
+def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
+    """`count` examples drawn without replacement, or all of them in order."""
+    if count is None or count >= len(examples):
+        return list(examples)
+    return random.Random(seed).sample(list(examples), count)
+
+
+def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
+    """Raise SourceError if a judged row is also shown to the model as a shot."""
+    shown = {tuple(sorted(e.record.values.items())) for e in shots}
+    if leaked := [e.record.id for e in judged if tuple(sorted(e.record.values.items())) in shown]:
+        hint = "take them out of one of the two files"
+        raise SourceError(f"{len(leaked)} judged rows are also shots, the first is {leaked[0]!r}", hint=hint)

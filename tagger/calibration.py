@@ -1,0 +1,131 @@
+"""Raw scores in, probabilities that mean what they say out.
+
+A calibration is fitted on labelled dev rows (`python -m eval calibrate`) and lies beside the task, one file for
+each model; here it is only read. Closed fields have two weights: the probability of a value is proportional to
+model^a * rows^b (without rows this is temperature scaling, Guo et al. 2017). An open value's probability comes
+from a logistic regression on the features of `open_features` (Platt 1999, with more than one feature).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tagger.confidence import Scores
+from tagger.errors import TaskError
+from tagger.plan import validation_text
+from tagger.prior import combine
+
+FEATURES = ("bias", "model", "least", "rows", "inferred")
+
+
+class ClosedFit(BaseModel):
+    """Weights of a closed field's two experts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: float
+    rows: float = 0.0
+
+
+class OpenFit(BaseModel):
+    """Weights of an open field's FEATURES."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    weights: tuple[float, ...]
+
+
+class Fit(BaseModel):
+    """One field: how its probabilities come about, and below which it is silent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    closed: ClosedFit | None = None
+    open: OpenFit | None = None
+    abstain_below: float = 0.0
+    promise: Mapping[str, float] = {}
+    """What the threshold promised on the rows it was chosen on: precision, coverage, rows."""
+
+
+class Calibration(BaseModel):
+    """All fields of a task, for one model, plan and way of showing shots."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task_version: str
+    plan: str
+    model: str
+    rows: int
+    """Dev rows it was fitted on."""
+    with_pool: bool
+    fields: Mapping[str, Fit]
+
+    def chances(self, name: str, scores: Scores, inferred: bool) -> dict[str, float]:
+        """Calibrated probabilities of a field's values, by their texts."""
+        fit = self.fields.get(name, Fit())
+        if fit.closed:
+            tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, fit.closed.model)
+            return combine(tempered, scores.rows, fit.closed.rows) if scores.rows else tempered
+        if fit.open:
+            weights = zip(fit.open.weights, open_features(scores, inferred), strict=True)
+            return {text: expit(sum(w * x for w, x in weights)) for text in scores.model}
+        return dict(scores.model)
+
+
+def calibration_file(folder: Path, model: str) -> Path:
+    """Where the calibration of a task's answers by `model` lies."""
+    return folder / "calibration" / (model.replace("/", "--") + ".json")
+
+
+def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | None:
+    """The calibration in a file, None where there is none or where it is for the other way of showing shots.
+
+    Raises TaskError if the file is broken, or was fitted for another task version, plan or model than
+    `expected` names: its probabilities would mean nothing here.
+    """
+    if not path.is_file():
+        return None
+    hint = "fit it anew (python -m eval calibrate), or remove the file to go on with raw probabilities"
+    try:
+        found = Calibration.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        raise TaskError(validation_text(error), where=str(path), hint=hint) from None
+    if found.with_pool != expected["with_pool"]:
+        return None
+    for key in ("task_version", "plan", "model"):
+        if getattr(found, key) != expected[key]:
+            reason = f"fitted for {key} {getattr(found, key)}, this is {expected[key]}"
+            raise TaskError(reason, where=str(path), hint=hint)
+    return found
+
+
+def save_calibration(path: Path, calibration: Calibration) -> None:
+    """Write a calibration where `load_calibration` will find it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(json.loads(calibration.model_dump_json()), ensure_ascii=False, indent=1)
+    path.write_text(text + "\n", "utf-8")
+
+
+def open_features(scores: Scores, inferred: bool) -> list[float]:
+    """FEATURES of an open value: 1, log-odds of the value, of its least likely token and of the labelled rows
+    (0 without rows), and whether the record does not hold it."""
+    (model,) = scores.model.values()
+    rows = logit(next(iter(scores.rows.values()))) if scores.rows else 0.0
+    return [1.0, logit(model), logit(scores.least), rows, float(inferred)]
+
+
+def logit(probability: float) -> float:
+    """Log-odds, kept within what six decimals can tell apart."""
+    kept = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(kept / (1 - kept))
+
+
+def expit(log_odds: float) -> float:
+    """The inverse of `logit`."""
+    return 1 / (1 + math.exp(-log_odds))
