@@ -1,4 +1,4 @@
-"""python -m eval run | score | calibrate | plan | compare | report | slices | table | bench"""
+"""python -m eval run | calibrate | compare | slices | report | robust | floor | bench"""
 
 from __future__ import annotations
 
@@ -11,18 +11,28 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eval.figures import bootstrap, share
-from eval.record import Run
+from eval.calibrate import calibrate as fit
+from eval.calibrate import keep_promise
+from eval.compare import Judged, print_comparison, refuse_other_rows
+from eval.compare import compare as compare_runs
+from eval.figures import auroc, bootstrap, expected_calibration_error, share
+from eval.record import Header, Run, read_run
+from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
 from eval.score import Verdict, counts, outcomes, verdicts
 from eval.sets import labelled_set, refuse_leaks, rows, sample
+from eval.slices import confusions, print_slices, write_suspects
+from eval.slices import slices as slices_of
+from eval.slices import suspects as suspects_of
+from tagger.calibration import calibration_file, save_calibration
 from tagger.cli import run_app
 from tagger.engines import open_engine
-from tagger.errors import SettingsError
+from tagger.engines.scripted import ScriptedEngine
+from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.plan import load_plan
+from tagger.plan import Plan, load_plan
 from tagger.task import Task, load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -38,6 +48,9 @@ Sample = Annotated[int | None, typer.Option("--sample", min=1, help="How many ro
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id, or NAME@URL for http.")]
 EngineName = Annotated[str, typer.Option("--engine")]
+Record = Annotated[Path, typer.Argument(help="A run file that `run --record` wrote.")]
+Change = Annotated[str, typer.Option("--change", help=f"Change the judged records: {', '.join(KINDS)}.")]
+Dev = Annotated[list[Path] | None, typer.Option("--dev", help="JSONL of labelled rows to choose on; may be repeated.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan.toml to ask by, instead of the task's own.")]
 
 
@@ -54,6 +67,7 @@ def run(
     engine: EngineName = "auto",
     model: Model = None,
     plan: PlanFile = None,
+    change: Change = "",
     raw: Annotated[bool, typer.Option("--raw", help="Leave the task's calibration aside.")] = False,
     record: Annotated[Path | None, typer.Option("--record", help="Run file (.jsonl.gz); a begun one goes on.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long; run again to go on.")] = None,
@@ -64,10 +78,13 @@ def run(
         loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
     judged = sample(judged, count, seed)
     refuse_leaks(judged, pool)
+    if change:
+        judged = [perturbed(example, change, seed, loaded) for example in judged]
     tagger = Tagger(loaded, engine=open_engine(engine, model), shots=pool or None, calibrated=not raw)
     header = header_of(
-        tagger, len(judged), set_name=task if root else loaded.id, split=split, sample=count, seed=seed, shots=len(pool)
-    )
+        tagger, len(judged), set_name=task if root else loaded.id, split=split, sample=count, seed=seed,
+        shots=len(pool), variant=change,
+    )  # fmt: skip
     with out.status("") as status:
         done = [0]
 
@@ -105,6 +122,15 @@ def _print_run(found: Run, task: Task, examples: list[Example]) -> None:
     head, judged = found.header, judge(found, task, examples)
     out.print(f"{head.set} {head.split}: task {head.task} {head.task_version}, plan {head.plan}, model {head.model}, "
               f"{head.engine}", highlight=False, soft_wrap=True)  # fmt: skip
+    _print_figures(task, judged)
+    tokens = [sum(row.tokens[i] for row in found.rows) / len(found.rows) for i in range(3)]
+    rate = f"{len(found.rows) / found.seconds:.2f} rows/s" if found.seconds else "from the record"
+    out.print(f"{rate}; tokens a row: {tokens[0]:.0f} read, {tokens[1]:.0f} of them cached, {tokens[2]:.1f} written")
+    if not found.whole:
+        out.print(f"{len(found.rows)} of {head.rows} rows: run the same command again to go on")
+
+
+def _print_figures(task: Task, judged: list[Verdict]) -> None:
     said = ", ".join(f"{n} {what}" for what, n in sorted(outcomes(judged).items()))
     out.print(f"values: {said}", highlight=False, soft_wrap=True)
     if len(task.fields) == 1:
@@ -114,11 +140,174 @@ def _print_run(found: Run, task: Task, examples: list[Example]) -> None:
         figure = bootstrap(judged, lambda c: c.f1, published=published)
         out.print(f"micro F1, {name}: {figure}; precision {100 * c.precision:.1f}, recall {100 * c.recall:.1f}",
                   highlight=False)  # fmt: skip
-    tokens = [sum(row.tokens[i] for row in found.rows) / len(found.rows) for i in range(3)]
-    rate = f"{len(found.rows) / found.seconds:.2f} rows/s" if found.seconds else "from the record"
-    out.print(f"{rate}; tokens a row: {tokens[0]:.0f} read, {tokens[1]:.0f} of them cached, {tokens[2]:.1f} written")
-    if not found.whole:
-        out.print(f"{len(found.rows)} of {head.rows} rows: run the same command again to go on")
+
+
+@app.command()
+def calibrate(
+    task: TaskOrSet,
+    record: Record,
+    data: Data = None,
+    root: Root = None,
+    promise: Annotated[
+        float | None, typer.Option("--promise", min=0.5, max=0.999, help="Share of right values to promise.")
+    ] = None,
+) -> None:
+    """Fit probabilities on a raw run over dev rows, and write them beside the task."""
+    found = read_run(record)
+    loaded, judged, _ = _load(task, data, None, root, found.header.split, no_shots=True)
+    if loaded.folder is None:
+        raise SettingsError("the task has no folder to write a calibration to")
+    before = judge(found, loaded, judged)
+    calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, promise)
+    table = Table("", "ECE", "AUROC")
+    for name, verdicts_of in (("raw", before), ("calibrated, out of fold", after)):
+        told = [v for v in verdicts_of if v.tag]
+        p, right = [v.p for v in told], [v.correct for v in told]
+        table.add_row(name, f"{expected_calibration_error(p, right):.3f}", f"{auroc(p, right):.3f}")
+    out.print(table)
+    if promise:
+        kept = keep_promise(after, promise)
+        out.print(f"promised {promise:.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them right, "
+                  f"{kept.coverage:.1%} of all answers", highlight=False)  # fmt: skip
+    path = calibration_file(loaded.folder, calibration.model)
+    save_calibration(path, calibration)
+    out.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def slices(
+    task: TaskOrSet,
+    record: Record,
+    data: Data = None,
+    shots: Shots = None,
+    root: Root = None,
+    suspects: Annotated[
+        Path | None, typer.Option("--suspects", help="Write labels that sure answers contradict here (.csv, .jsonl).")
+    ] = None,
+) -> None:
+    """Show where a run is right and where it is not: slices of its rows, and the values that it confuses."""
+    found = read_run(record)
+    loaded, judged, train = _load(task, data, shots, root, found.header.split, no_shots=False)
+    told = judge(found, loaded, judged)
+    print_slices(slices_of(told, judged, loaded, train), confusions(told), out)
+    if suspects:
+        doubtful = suspects_of(told, judged, loaded)
+        write_suspects(suspects, doubtful)
+        out.print(f"{len(doubtful)} labels to look at again: {suspects}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    task: TaskOrSet,
+    a: Annotated[Path, typer.Argument(help="Run file of what there is.")],
+    b: Annotated[Path, typer.Argument(help="Run file of what might take its place.")],
+    data: Data = None,
+    shots: Shots = None,
+    root: Root = None,
+) -> None:
+    """Say whether run B is better than run A over the same rows, or how many more labelled rows would tell."""
+    runs = read_run(a), read_run(b)
+    refuse_other_rows(*runs)
+    loaded, judged, train = _load(task, data, shots, root, runs[0].header.split, no_shots=False)
+    left, right = (Judged(found, judge(found, loaded, judged)) for found in runs)
+    print_comparison(compare_runs(left, right, judged, loaded, train), out)
+
+
+@app.command()
+def report(
+    task: TaskOrSet,
+    record: Record,
+    data: Data = None,
+    shots: Shots = None,
+    root: Root = None,
+    folder: Annotated[Path, typer.Option("--out", help="Folder for report.html, report.json, report.md.")] = Path("."),
+) -> None:
+    """Make a page of a recorded run: figures, curves, confusions, slices and the surest errors with their prompts.
+
+    Rows and shots have to be those of the run.
+    """
+    from eval.report import as_html, as_json, as_markdown, facts, worst
+
+    found = read_run(record)
+    head = found.header
+    loaded, judged, pool = _load(task, data, shots, root, head.split, no_shots=not head.shots)
+    loaded = replace(loaded, plan=Plan.model_validate(head.plan_text))
+    judged = sample(judged, head.sample, head.seed)
+    given = judge(found, loaded, judged)
+    parts = [(part.name, part.figure) for part in slices_of(given, judged, loaded, pool)]
+    prompts = {} if head.variant else _prompts(loaded, judged, pool, {v.id for v in worst(given)})
+    known = facts(found, loaded, judged, given, slices=parts, prompts=prompts)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, write in (("html", as_html), ("json", as_json), ("md", as_markdown)):
+        (folder / f"report.{name}").write_text(write(known), "utf-8")
+    out.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
+
+
+def _prompts(task: Task, examples: list[Example], pool: list[Example], ids: set[str]) -> dict[str, str]:
+    """What the model read of the records with these ids; a changed record's prompt is not known (variant)."""
+    tagger = Tagger(task, engine=ScriptedEngine(), shots=pool or None, calibrated=False)
+    records = [example.record for example in examples if example.record.id in ids]
+    texts: dict[str, str] = {}
+    for record in records:
+        asks = [ask for ask in task.plan.ask if set(ask.fields) & set(task.asked(record))]
+        said = [turn for ask in asks for turn in tagger.prompts(ask, [record])[0].messages]
+        texts[record.id] = "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in said)
+    return texts
+
+
+@app.command()
+def robust(
+    task: TaskOrSet,
+    plain: Annotated[Path, typer.Argument(help="Run file of the records as they are.")],
+    changed: Annotated[Path, typer.Argument(help="Run file of the same with --change.")],
+    data: Data = None,
+    root: Root = None,
+) -> None:
+    """Say what a change of the records' surface did to the answers."""
+    before, after = read_run(plain), read_run(changed)
+    head = after.header
+    same = set(Header.model_fields) - {"variant", "versions"}
+    if differing := sorted(name for name in same if getattr(before.header, name) != getattr(head, name)):
+        raise SourceError(f"the two runs differ in more than the change: {', '.join(differing)}", where=str(changed))
+    loaded, judged, _ = _load(task, data, None, root, head.split, True)
+    judged = sample(judged, head.sample, head.seed)
+    again = [perturbed(example, head.variant, head.seed, loaded) for example in judged]
+    found = flips(judge(before, loaded, judged), judge(after, loaded, again), judged, head.variant, head.seed, loaded)
+    table = Table(
+        "change", "records altered", "answer changed, %", "right to wrong", "wrong to right", "before", "after"
+    )
+    one = len(loaded.fields) == 1
+    table.add_row(
+        head.variant, f"{found.altered} of {found.records.n}", str(found.records), str(found.right_to_wrong),
+        str(found.wrong_to_right), *(f"{100 * (c.recall if one else c.f1):.1f}" for c in (found.before, found.after)),
+    )  # fmt: skip
+    out.print(table)
+    out.print("before, after: " + ("share of labels right, %" if one else "micro F1, strict, %"), highlight=False)
+
+
+@app.command()
+def floor(
+    task: TaskOrSet,
+    data: Data = None,
+    shots: Shots = None,
+    dev: Dev = None,
+    root: Root = None,
+    split: Split = "test",
+    count: Sample = None,
+    seed: Seed = 0,
+) -> None:
+    """Say what a linear classifier or a look-up makes of the same labelled rows."""
+    from eval.floor import floor as floor_of
+
+    loaded, judged, train = _load(task, data, shots, root, split, False)
+    chosen_on = rows(loaded, labelled_set(task, root)[1], root, "dev") if root else _examples(loaded, dev or [])
+    judged = sample(judged, count, seed)
+    refuse_leaks(judged, [*train, *chosen_on])
+    found = floor_of(loaded, train, chosen_on, judged)
+    out.print(f"{task}: {found.method}, from {len(train)} rows and {len(chosen_on)} dev rows", highlight=False)
+    for name, figure in found.tried.items():
+        out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
+    _print_figures(loaded, found.verdicts)
 
 
 @app.command()

@@ -77,6 +77,10 @@ class Calibration(BaseModel):
             return {text: expit(sum(w * x for w, x in weights)) for text in scores.model}
         return dict(scores.model)
 
+    def threshold(self, name: str) -> float:
+        """The probability under which a field is silent."""
+        return self.fields[name].abstain_below if name in self.fields else 0.0
+
 
 def calibration_file(folder: Path, model: str) -> Path:
     """Where the calibration of a task's answers by `model` lies."""

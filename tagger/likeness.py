@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tagger.record import Record
 
 
 def plain_text(record: Record) -> str:
-    """The record's columns as one line, without regard to case and white space."""
-    return " ".join(" ".join(record.values.values()).casefold().split())
+    """The record's columns as one line, without regard to case, width (NFKC) and white space."""
+    return " ".join(unicodedata.normalize("NFKC", " ".join(record.values.values())).casefold().split())
 
 
 def vectorizer() -> TfidfVectorizer:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tagger.ask import NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores
+from tagger.decide import decide
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SourceError
@@ -18,11 +19,12 @@ from tagger.evidence import find
 from tagger.example import Example
 from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
-from tagger.prior import RowPrior, SpanPrior, combine
+from tagger.prior import RowPrior, SpanPrior
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.schema import FieldBase, TextField
+from tagger.shortlist import Shortlist, narrowed
 from tagger.shots import ShotPool
 from tagger.task import Task, load_task
 
@@ -66,6 +68,8 @@ class Tagger:
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
         shown = self._showable(shots) if shots else []
+        self._shown = shown or list(self.task.examples)
+        self._shortlists: dict[Ask, Shortlist] = {}
         self._pool = ShotPool(self.task, shown) if shown else None
         self._priors = self._row_priors(shown) if self.task.plan.shots.prior else {}
         self._spans = self._span_prior(shown) if shown else None
@@ -112,24 +116,41 @@ class Tagger:
         """The loop: one Tagging for each record, in order."""
         work = {i: _Work(record) for i, record in enumerate(records) if isinstance(record, Record)}
         for ask in self.task.plan.ask:
-            asked = {i: self._asked(ask, w.record) for i, w in work.items()}
-            todo = [i for i in work if asked[i]]
-            prompts = self.prompts(ask, [work[i].record for i in todo])
-            requests = [self._request(ask, asked[i], prompt) for i, prompt in zip(todo, prompts, strict=True)]
-            shares = self._shares(ask, [work[i].record for i in todo])
-            for i, completion, rows in zip(todo, self.engine.complete(requests), shares, strict=True):
-                self._settle(work[i], ask, asked[i], completion, rows)
+            todo = [i for i in work if self._asked(ask, work[i].record)]
+            asked = [work[i].record for i in todo]
+            questions, shares = self._questions(ask, asked), self._shares(ask, asked)
+            answers = self.engine.complete([self._request(ask, fields, prompt) for fields, prompt in questions])
+            for i, (fields, _), completion, rows in zip(todo, questions, answers, shares, strict=True):
+                self._settle(work[i], ask, fields, completion, rows)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
 
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
         """What the model is shown for each record."""
+        return [prompt for _, prompt in self._questions(ask, records)]
+
+    def _questions(self, ask: Ask, records: Sequence[Record]) -> list[tuple[dict[str, FieldBase], Prompt]]:
+        """For each record the fields as they are asked of it, a shortlist in place of all labels, and the prompt."""
         count = self.task.plan.shots.retrieved
         shots = self._pool.nearest(records, count) if self._pool else [[] for _ in records]
-        prompts = []
-        for record, near in zip(records, shots, strict=True):
+        listed = self._candidates(ask, records)
+        questions = []
+        for record, near, candidates in zip(records, shots, listed, strict=True):
             fields = self._asked(ask, record)
-            prompts.append(render(self.task, ask, fields, self._head(ask, fields, record), near, record))
-        return prompts
+            head = self._head(ask, fields, record)
+            prompt = render(self.task, ask, fields, head, near, record, candidates)
+            questions.append((narrowed(fields, candidates) if candidates else fields, prompt))
+        return questions
+
+    def _candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+        if not ask.shortlist:
+            return [()] * len(records)
+        if ask not in self._shortlists:
+            (name,) = ask.fields
+            field = self.task.fields[name]
+            rows = [(e.record, value_text(field, e.answer[name])) for e in self._shown if name in e.answer]
+            labels = dict.fromkeys(closed_values(field) or {}, "") | dict(getattr(field, "labels", {}))
+            self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
+        return self._shortlists[ask].candidates(records, ask.shortlist)
 
     def _row_priors(self, rows: Sequence[Example]) -> dict[Ask, RowPrior]:
         """For each ask of one closed field, what the labelled rows that answer it say."""
@@ -153,8 +174,8 @@ class Tagger:
         expected = {"task_version": self.task.version, "plan": plan, "model": model, "with_pool": with_pool}
         return load_calibration(calibration_file(self.task.folder, model), expected)
 
-    def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float] | None]:
-        return self._priors[ask].shares(records) if ask in self._priors else [None] * len(records)
+    def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float]]:
+        return self._priors[ask].shares(records) if ask in self._priors else [{}] * len(records)
 
     def _asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
         return {name: f for name, f in self.task.asked(record).items() if name in ask.fields}
@@ -182,7 +203,7 @@ class Tagger:
         ask: Ask,
         fields: Mapping[str, FieldBase],
         completion: Completion,
-        rows: Mapping[str, float] | None,
+        rows: Mapping[str, float],
     ) -> None:
         """Put what a completion says into the record's tags, with what the labelled `rows` say."""
         used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
@@ -198,35 +219,19 @@ class Tagger:
                 share = self._spans.share(name, answer.values[name], work.record, group)
                 scores = replace(scores, rows={literal: share})
             elif rows:
-                scores = replace(scores, rows=rows)
+                scores = replace(scores, rows={text: rows[text] for text in scores.model})
             work.tags[name] = self._tag(name, fields[name], answer.values[name], scores, work.record)
 
-    def _tag(self, name: str, field: FieldBase, value: Any, scores: Scores, record: Record) -> Tag:
-        """A value with its final probability; where rows or calibration speak, the likeliest closed value."""
-        closed = closed_values(field)
+    def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
         verbatim = isinstance(field, TextField) and field.verbatim
-        place = find(value, record.values) if verbatim else None
+        place = find(written, record.values) if verbatim else None
         inferred = verbatim and place is None
-        if self.calibration:
-            chances = self.calibration.chances(name, scores, inferred)
-        elif closed and scores.rows:
-            chances = combine(scores.model, scores.rows, self.task.plan.shots.prior)
-        else:
-            chances = dict(scores.model)
-        if closed and scores.rows:
-            value = closed[max(chances, key=lambda text: chances[text])]
-        own = chances[value_text(field, value)] if closed else max(chances.values())
-        ranked = sorted(chances.items(), key=lambda item: -item[1])
-        others = [Alternative(closed[text], p) for text, p in ranked if closed[text] != value] if closed else []
-        tag = Tag(value, own, place, inferred, alternatives=tuple(others[:ALTERNATIVES]), scores=scores)
-        if own < self._threshold(name, field):
-            best = Alternative(value, own)
-            tag = replace(tag, value=None, abstained=True, alternatives=(best, *others[: ALTERNATIVES - 1]))
-        return tag
-
-    def _threshold(self, name: str, field: FieldBase) -> float:
-        promised = self.calibration.fields[name].abstain_below if self.calibration else 0.0
-        return max(field.abstain_below, promised)
+        prior = self.task.plan.shots.prior
+        found = decide(name, field, written, scores, inferred=inferred, prior=prior, calibration=self.calibration)
+        value, others = found.value, [Alternative(other, p) for other, p in found.others]
+        if found.abstained:
+            value, others = None, [Alternative(found.value, found.p), *others]
+        return Tag(value, found.p, place, inferred, found.abstained, tuple(others[:ALTERNATIVES]), scores)
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"

@@ -38,6 +38,8 @@ class Ask(BaseModel):
     form: Literal["json", "label", "codes"]
     fields: tuple[str, ...] = ()
     """Names of the fields asked; empty in a json ask means all that no other ask names."""
+    shortlist: int = Setting(default=0, ge=0)
+    """Ask only about so many values, ranked for each record (shortlist.py); 0: about all. For large label sets."""
 
 
 class Shots(BaseModel):
@@ -94,7 +96,7 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
     """Fill in the fields that a json ask leaves open, and check that every field is asked exactly once."""
     named = [name for ask in plan.ask for name in ask.fields]
     open_fields = tuple(name for name in fields if name not in named)
-    asks = tuple(Ask(form=ask.form, fields=ask.fields or open_fields) for ask in plan.ask)
+    asks = tuple(ask.model_copy(update={"fields": ask.fields or open_fields}) for ask in plan.ask)
     plan = plan.model_copy(update={"ask": asks})
     named = [name for ask in asks for name in ask.fields]
     if unknown := [name for name in named if name not in fields]:
@@ -104,6 +106,8 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
     if missing := [name for name in fields if name not in named]:
         raise TaskError(f"field {missing[0]!r} is asked by no [[ask]]", where=where)
     for ask in asks:
+        if ask.shortlist and ask.form != "label":
+            raise TaskError(f"a {ask.form} ask takes no shortlist", where=where, hint='use form = "label"')
         if ask.form != "json":
             _check_closed(ask, fields, where)
     return plan

@@ -78,7 +78,7 @@ class SpanPrior:
 
         The record's own row, should it be among the rows, does not count.
         """
-        folded, own = " ".join(value.casefold().split()), plain_text(record)
+        folded, own = plain_text(Record("", {"value": value})), plain_text(record)
         holding = [answer for text, answer in self._rows.get(group, ()) if folded in text and text != own]
         same = sum(str(answer.get(name, "")).casefold() == value.casefold() for answer in holding)
         return (same + 0.5) / (len(holding) + 1)

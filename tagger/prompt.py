@@ -9,7 +9,7 @@ text in one message 2 %.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tagger.example import Example
@@ -64,16 +64,29 @@ class Prompt:
 
 def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: Iterable[Example]) -> Head:
     """The instruction for `fields` and the fixed shots."""
-    context = {"task": task, "fields": fields, "form": ask.form, "codes": _codes(ask, fields)}
+    context = {
+        "task": task,
+        "fields": fields,
+        "form": ask.form,
+        "codes": _codes(ask, fields),
+        "shortlist": ask.shortlist,
+    }
     instruction = render_block(task.template, "instruction", context, task.place("prompt.jinja"))
     return Head(instruction, tuple(_turn(task, ask, fields, shot) for shot in shots))
 
 
 def render(
-    task: Task, ask: Ask, fields: Mapping[str, FieldBase], head: Head, shots: Iterable[Example], record: Record
+    task: Task,
+    ask: Ask,
+    fields: Mapping[str, FieldBase],
+    head: Head,
+    shots: Iterable[Example],
+    record: Record,
+    candidates: Sequence[str] = (),
 ) -> Prompt:
-    """The prompt of one record behind a shared head."""
-    return Prompt(head, tuple(_turn(task, ask, fields, shot) for shot in shots), _record(task, record))
+    """The prompt of one record behind a shared head; `candidates` are the values on its shortlist, if any."""
+    turns = tuple(_turn(task, ask, fields, shot) for shot in shots)
+    return Prompt(head, turns, _record(task, record, candidates))
 
 
 def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, object]) -> str:
@@ -93,8 +106,9 @@ def escape(text: str) -> str:
     return _CONTROL.sub(lambda match: match.group() + " ", text)
 
 
-def _record(task: Task, record: Record) -> str:
-    context = {"record": {name: escape(" ".join(text.split())) for name, text in record.values.items()}}
+def _record(task: Task, record: Record, candidates: Sequence[str] = ()) -> str:
+    shown = {name: escape(" ".join(text.split())) for name, text in record.values.items()}
+    context = {"record": shown, "candidates": list(candidates)}
     return render_block(task.template, "record", context, task.place("prompt.jinja"))
 
 

@@ -18,7 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tagger.errors import TaskError
 
 BLOCKS = {"instruction", "record"}
-CONTEXT = {"task", "fields", "form", "codes", "record"}
+CONTEXT = {"task", "fields", "form", "codes", "shortlist", "record", "candidates"}
 
 
 def environment(folders: Iterable[Path]) -> jinja2.Environment:

@@ -52,6 +52,29 @@ class ChatTokenizer:
         """The bytes that a token id stands for; empty for the tokens that end an answer."""
         return b"" if token in self.stop_ids else self._vocabulary[token]
 
+    def next_tokens(self, answers: tuple[str, ...], written: bytes) -> list[int]:
+        """Ids of every token that may follow `written` on the way to one of `answers`, or end it: what a grammar
+        of these answers allows, without compiling one (10,000 labels take 15 s to compile)."""
+        found: set[int] = set()
+        for answer in map(str.encode, answers):
+            if answer == written:
+                found |= self.stop_ids
+            elif answer.startswith(written):
+                rest = answer[len(written) :]
+                for end in range(1, len(rest) + 1):
+                    found.update(self._ids_of.get(rest[:end], ()))
+        return sorted(found)
+
+    @cached_property
+    def _ids_of(self) -> dict[bytes, list[int]]:
+        """Ordinary tokens by their bytes; several ids may stand for the same."""
+        special = {*self.hf.all_special_ids, *self.hf.added_tokens_decoder}
+        found: dict[bytes, list[int]] = {}
+        for token, text in enumerate(self._vocabulary):
+            if text and token not in special:
+                found.setdefault(text, []).append(token)
+        return found
+
     @cached_property
     def stop_ids(self) -> frozenset[int]:
         """Ids that end an answer."""

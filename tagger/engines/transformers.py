@@ -3,15 +3,16 @@
 Two things make it fast without changing an answer. The shared head of the prompts runs through the model
 once and its keys and values are kept. And a batch is one *packed* sequence instead of a padded
 rectangle: bodies stand one behind another, and a mask lets each see only the head and itself. So no key
-is copied and no padding computed, also while answers are written: a new token is one more
-column that only its own answer sees.
+is copied and no padding computed. Only answers that are written token by token go on in a rectangle, in larger
+batches across heads.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
@@ -23,13 +24,15 @@ from outlines.backends.xgrammar import XGrammarBackend, XGrammarLogitsProcessor
 from transformers import AutoModelForCausalLM, DynamicCache
 from transformers.utils import logging
 
-from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step, refuse_adapters
+from tagger.engines.base import Completion, EngineInfo, Request, Step, refuse_adapters
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Found, Node, search
 from tagger.settings import settings
 
 BATCH_TOKENS = 1024
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
+WRITE_ROWS = 16
+"""Answers written together: what one pass over the weights serves."""
 KEPT_TOKENS = 32_768
 """Tokens of heads whose keys and values stay in memory; the least recently used go first."""
 TOP = 20
@@ -57,6 +60,43 @@ class _Pack:
     head: int
     columns: int = 0
     rows: dict[_Key, _Row] = field(default_factory=dict)
+    last: _Logits = field(default_factory=dict)
+    """Logits behind each body."""
+    read: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Tokens of each request, and how many of them came from the cache."""
+
+
+@dataclass(slots=True)
+class _Draft:
+    """An answer being written; `position` is that of its next token."""
+
+    processor: XGrammarLogitsProcessor
+    max_tokens: int
+    position: int
+    written: list[int] = field(default_factory=list)
+    logprobs: list[tuple[bytes, float]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    finished: Literal["", "stop", "length"] = ""
+
+    def completion(self, read: int, cached: int) -> Completion:
+        return Completion(
+            text=b"".join(text for text, _ in self.logprobs).decode("utf-8", "replace"),
+            finish_reason=self.finished or "length",
+            logprobs=tuple(self.logprobs),
+            steps=tuple(self.steps),
+            tokens_in=read,
+            tokens_cached=cached,
+            tokens_out=len(self.written),
+        )
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Answers being written together: a line of the cache for each of `order`, padding masked."""
+
+    cache: DynamicCache
+    mask: torch.Tensor
+    order: list[int]
 
 
 class TransformersEngine:
@@ -75,7 +115,7 @@ class TransformersEngine:
         self._outlines = XGrammarBackend(outlines.from_transformers(self._model, self.chat.hf))
         self._compiled: dict[str, Any] = {}
         self._heads: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
-        self._allowed: dict[tuple[str, tuple[int, ...]], torch.Tensor] = {}
+        self._allowed = lru_cache(maxsize=1024)(self._next_tokens)
         versions = {name: version(name) for name in ("torch", "transformers", "outlines", "xgrammar")}
         self.info = EngineInfo("transformers", model, str(chosen).removeprefix("torch."), versions)
 
@@ -85,105 +125,126 @@ class TransformersEngine:
         return self._model
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, same order; requests that share a head and a constraint run together."""
+        """Answer all requests, same order; those that share a head run together."""
         refuse_adapters(requests)
-        groups: dict[tuple[tuple[int, ...], Constraint], list[int]] = {}
         bodies = [self.chat.body_ids(request.prompt) for request in requests]
+        heads = [self.chat.head_ids(request.prompt.head) for request in requests]
         done: dict[int, Completion] = {}
         for i, request in enumerate(requests):
-            head = self.chat.head_ids(request.prompt.head)
-            if (length := len(head) + len(bodies[i]) + request.max_tokens) > self._limit:
+            if (length := len(heads[i]) + len(bodies[i]) + request.max_tokens) > self._limit:
                 done[i] = Completion(f"{length} tokens; the model takes {self._limit}", "refused")
-            else:
-                groups.setdefault((head, request.constraint), []).append(i)
+        todo = [i for i in range(len(requests)) if i not in done]
+        closed = [i for i in todo if requests[i].constraint.choices]
+        written = sorted((i for i in todo if not requests[i].constraint.choices), key=lambda i: heads[i])
         with torch.inference_mode():
-            for (head, constraint), members in groups.items():
-                for batch in _batches(members, bodies):
-                    part = [requests[i] for i in batch]
-                    answers = self._answer(head, constraint, part, [bodies[i] for i in batch])
-                    done.update(zip(batch, answers, strict=True))
+            for pack, batch in self._packs(closed, heads, bodies):
+                done.update(self._choose(pack, {i: requests[i] for i in batch}))
+            for start in range(0, len(written), WRITE_ROWS):
+                packs = list(self._packs(written[start : start + WRITE_ROWS], heads, bodies))
+                done.update(self._write([pack for pack, _ in packs], requests))
         return [done[i] for i in range(len(requests))]
 
     def close(self) -> None:
         """Drop the model and all caches."""
         del self._model, self._heads, self._allowed
 
-    def _answer(
-        self, head: tuple[int, ...], constraint: Constraint, requests: list[Request], bodies: list[list[int]]
-    ) -> list[Completion]:
-        cached = head in self._heads
-        pack = _Pack(self._head_cache(head), len(head))
-        pack.rows = {(i, ()): _Row([], len(head)) for i in range(len(bodies))}
-        last = self._extend(pack, {(i, ()): body for i, body in enumerate(bodies)})
-        if constraint.choices:
-            return self._choose(pack, constraint, bodies, last, cached)
-        return self._write(pack, constraint, requests, bodies, last, cached)
+    def _packs(
+        self, members: Sequence[int], heads: Sequence[tuple[int, ...]], bodies: Sequence[list[int]]
+    ) -> Iterator[tuple[_Pack, list[int]]]:
+        """Requests with their bodies read, in packs that share a head."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i in members:
+            groups.setdefault(heads[i], []).append(i)
+        for head, group in groups.items():
+            for batch in _batches(group, bodies):
+                cached = head in self._heads
+                pack = _Pack(self._head_cache(head), len(head))
+                pack.rows = {(i, ()): _Row([], len(head)) for i in batch}
+                pack.last = self._extend(pack, {(i, ()): bodies[i] for i in batch})
+                pack.read = {
+                    i: (len(head) + len(bodies[i]), len(head) * (cached or n > 0)) for n, i in enumerate(batch)
+                }
+                yield pack, batch
 
-    def _choose(
-        self, pack: _Pack, constraint: Constraint, bodies: list[list[int]], last: _Logits, cached: bool
-    ) -> list[Completion]:
-        """Read the probabilities of a closed set of answers."""
+    def _choose(self, pack: _Pack, requests: Mapping[int, Request]) -> dict[int, Completion]:
+        """Read the probabilities of closed sets of answers."""
+        order = list(requests)
 
         def look(nodes: Sequence[Node]) -> list[dict[int, float]]:
-            keys = [(node.request, node.tokens) for node in nodes]
+            keys = [(order[node.request], node.tokens) for node in nodes]
             deeper = [(request, tokens) for request, tokens in keys if tokens]
             for request, tokens in deeper:
                 parent = pack.rows[request, tokens[:-1]]
                 pack.rows[request, tokens] = _Row(list(parent.visible), parent.position)
             logits = self._extend(pack, {key: [key[1][-1]] for key in deeper}) if deeper else {}
-            return [self._allowed_logprobs((logits if key[1] else last)[key], constraint, key[1]) for key in keys]
+            return [
+                self._allowed_logprobs((logits if node.tokens else pack.last)[key], requests[key[0]], node.prefix)
+                for key, node in zip(keys, nodes, strict=True)
+            ]
 
-        answers = [choice.encode() for choice in constraint.choices]
-        found = search([answers] * len(bodies), look, self.chat.token_bytes)
-        return [
-            _chosen(result, pack.head, len(body), cached or i > 0)
-            for i, (result, body) in enumerate(zip(found, bodies, strict=True))
-        ]
+        answers = [[choice.encode() for choice in request.constraint.choices] for request in requests.values()]
+        found = search(answers, look, self.chat.token_bytes)
+        return {i: _chosen(result, *pack.read[i]) for i, result in zip(order, found, strict=True)}
 
-    def _write(
-        self,
-        pack: _Pack,
-        constraint: Constraint,
-        requests: list[Request],
-        bodies: list[list[int]],
-        last: _Logits,
-        cached: bool,
-    ) -> list[Completion]:
+    def _write(self, packs: Sequence[_Pack], requests: Sequence[Request]) -> dict[int, Completion]:
         """Write answers token by token, the likeliest that the grammar allows each time."""
-        rows = range(len(bodies))
-        processors = [self._processor(constraint) for _ in rows]
-        written: list[list[int]] = [[] for _ in rows]
-        logprobs: list[list[tuple[bytes, float]]] = [[] for _ in rows]
-        steps: list[list[Step]] = [[] for _ in rows]
-        finished: dict[int, Literal["stop", "length"]] = {}
-        while last:
-            following: dict[_Key, list[int]] = {}
-            for key, logits in last.items():
-                i = key[0]
-                token, logprob, top = self._pick(processors[i], written[i], logits)
-                steps[i].append(Step(b"".join(text for text, _ in logprobs[i]), top))
-                if token in self.chat.stop_ids:
-                    finished[i] = "stop"
-                    continue
-                written[i].append(token)
-                logprobs[i].append((self.chat.token_bytes(token), logprob))
-                if len(written[i]) >= requests[i].max_tokens:
-                    finished[i] = "length"
-                else:
-                    following[key] = [token]
-            last = self._extend(pack, following) if following else {}
-        return [
-            Completion(
-                text=b"".join(text for text, _ in logprobs[i]).decode("utf-8", "replace"),
-                finish_reason=finished[i],
-                logprobs=tuple(logprobs[i]),
-                steps=tuple(steps[i]),
-                tokens_in=pack.head + len(bodies[i]),
-                tokens_cached=pack.head if cached or i > 0 else 0,
-                tokens_out=len(written[i]),
+        drafts = {
+            i: _Draft(
+                self._processor(requests[i].constraint.grammar), requests[i].max_tokens, pack.rows[i, ()].position
             )
-            for i in rows
-        ]
+            for pack in packs
+            for i in pack.read
+        }
+        last = {i: logits for pack in packs for (i, _), logits in pack.last.items()}
+        batch = self._rectangle(packs, list(drafts))
+        while last:
+            for i, logits in last.items():
+                self._add_token(drafts[i], logits)
+            last = self._next(batch, {i: draft for i, draft in drafts.items() if not draft.finished})
+        read = {i: counts for pack in packs for i, counts in pack.read.items()}
+        return {i: draft.completion(*read[i]) for i, draft in drafts.items()}
+
+    def _rectangle(self, packs: Sequence[_Pack], order: list[int]) -> _Batch:
+        """A cache with one line for each row of the packs, its head copied in front: in a pack, each new token would
+        be held against all rows' columns."""
+        spans = {i: (pack, pack.rows[i, ()].visible) for pack in packs for i in pack.read}
+        longest = max(pack.head + len(visible) for pack, visible in spans.values())
+        cache = DynamicCache(config=self._model.config)
+        for number in range(len(packs[0].cache.layers)):
+            keys: list[torch.Tensor] = []
+            values: list[torch.Tensor] = []
+            for i in order:
+                pack, visible = spans[i]
+                start, end = pack.head + visible[0], pack.head + visible[-1] + 1
+                for kind, lines in (("keys", keys), ("values", values)):
+                    whole = getattr(pack.cache.layers[number], kind)[0]
+                    line = torch.cat([whole[:, : pack.head], whole[:, start:end]], dim=1)
+                    lines.append(torch.nn.functional.pad(line, (0, 0, 0, longest - line.shape[1])))
+            cache.update(torch.stack(keys), torch.stack(values), number)
+        mask = torch.zeros(len(order), longest, dtype=torch.long)
+        for line, i in enumerate(order):
+            mask[line, : spans[i][0].head + len(spans[i][1])] = 1
+        return _Batch(cache, mask.to(self._device), list(order))
+
+    def _next(self, batch: _Batch, drafts: Mapping[int, _Draft]) -> dict[int, torch.Tensor]:
+        """One more token of each unfinished draft through the model; the logits behind it."""
+        if not drafts:
+            return {}
+        if len(drafts) <= len(batch.order) // 2:
+            lines = torch.tensor([line for line, i in enumerate(batch.order) if i in drafts], device=self._device)
+            batch.cache.batch_select_indices(lines)
+            batch.mask, batch.order = batch.mask[lines], list(drafts)
+        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=1)
+        at = [drafts.get(i) for i in batch.order]
+        output = self._model(
+            input_ids=torch.tensor([[draft.written[-1] if draft else 0] for draft in at], device=self._device),
+            attention_mask=batch.mask,
+            position_ids=torch.tensor([[draft.position if draft else 0] for draft in at], device=self._device),
+            past_key_values=batch.cache,
+            use_cache=True,
+        )
+        logits = output.logits[:, -1].float().cpu()
+        return {i: logits[line] for line, i in enumerate(batch.order) if i in drafts}
 
     def _extend(self, pack: _Pack, tokens: Mapping[_Key, list[int]]) -> _Logits:
         """Append tokens to rows of a pack in one pass; the logits behind the last token of each row."""
@@ -232,39 +293,37 @@ class TransformersEngine:
             fresh.update(layer.keys, layer.values, number)
         return fresh
 
-    def _processor(self, constraint: Constraint) -> XGrammarLogitsProcessor:
-        if constraint.grammar not in self._compiled:
-            self._compiled[constraint.grammar] = self._outlines.get_cfg_logits_processor(
-                constraint.grammar
-            ).compiled_grammar
-        return XGrammarLogitsProcessor(self._compiled[constraint.grammar], "torch")
+    def _processor(self, grammar: str) -> XGrammarLogitsProcessor:
+        if grammar not in self._compiled:
+            self._compiled[grammar] = self._outlines.get_cfg_logits_processor(grammar).compiled_grammar
+        return XGrammarLogitsProcessor(self._compiled[grammar], "torch")
 
-    def _pick(
-        self, processor: XGrammarLogitsProcessor, written: list[int], logits: torch.Tensor
-    ) -> tuple[int, float, dict[bytes, float]]:
-        """The likeliest allowed token, its log-probability, and the TOP likeliest by their bytes."""
-        masked = processor(torch.tensor([written or [0]]), self._real(logits)[None])[0]
+    def _add_token(self, draft: _Draft, logits: torch.Tensor) -> None:
+        """Write the likeliest allowed token, and keep its log-probability and the TOP likeliest by their bytes."""
+        masked = draft.processor(torch.tensor([draft.written or [0]]), self._real(logits)[None])[0]
         values, tokens = torch.log_softmax(masked, -1).topk(TOP)
         top: dict[bytes, float] = {}
         for value, token in zip(values.tolist(), tokens.tolist(), strict=True):
             if value > -30:
                 top.setdefault(self.chat.token_bytes(token), value)
-        return int(tokens[0]), float(values[0]), top
+        chosen = int(tokens[0])
+        draft.steps.append(Step(b"".join(text for text, _ in draft.logprobs), top))
+        if chosen in self.chat.stop_ids:
+            draft.finished = "stop"
+            return
+        draft.written.append(chosen)
+        draft.logprobs.append((self.chat.token_bytes(chosen), float(values[0])))
+        draft.position += len(draft.written) > 1
+        if len(draft.written) >= draft.max_tokens:
+            draft.finished = "length"
 
-    def _allowed_logprobs(
-        self, logits: torch.Tensor, constraint: Constraint, tokens: tuple[int, ...]
-    ) -> dict[int, float]:
-        key = constraint.grammar, tokens
-        if key not in self._allowed:
-            processor = self._processor(constraint)
-            blank = torch.zeros(1, len(self._real(logits)))
-            mask = processor(torch.tensor([[0]]), blank.clone())
-            for token in tokens:
-                mask = processor(torch.tensor([[token]]), blank.clone())
-            self._allowed[key] = torch.isfinite(mask[0]).nonzero()[:, 0]
-        allowed = self._allowed[key]
+    def _allowed_logprobs(self, logits: torch.Tensor, request: Request, written: bytes) -> dict[int, float]:
+        allowed = self._allowed(request.constraint.choices, written)
         values = torch.log_softmax(logits[allowed], -1)
         return dict(zip(allowed.tolist(), values.tolist(), strict=True))
+
+    def _next_tokens(self, choices: tuple[str, ...], written: bytes) -> torch.Tensor:
+        return torch.tensor(self.chat.next_tokens(choices, written))
 
     def _real(self, logits: torch.Tensor) -> torch.Tensor:
         """Logits without the columns that pad the vocabulary: no grammar forbids those."""
@@ -287,7 +346,7 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     return min(seconds, key=lambda dtype: seconds[dtype])
 
 
-def _batches(members: list[int], bodies: list[list[int]]) -> list[list[int]]:
+def _batches(members: list[int], bodies: Sequence[list[int]]) -> list[list[int]]:
     """Members in batches of about BATCH_TOKENS fresh tokens, in order."""
     batches: list[list[int]] = []
     filled = BATCH_TOKENS
@@ -300,12 +359,12 @@ def _batches(members: list[int], bodies: list[list[int]]) -> list[list[int]]:
     return batches
 
 
-def _chosen(found: Found, head: int, body: int, cached: bool) -> Completion:
+def _chosen(found: Found, read: int, cached: int) -> Completion:
     return Completion(
         text=found.best().decode(),
         finish_reason="stop",
         masses=found.shares(),
-        tokens_in=head + body,
-        tokens_cached=head if cached else 0,
+        tokens_in=read,
+        tokens_cached=cached,
         tokens_out=found.looks,
     )

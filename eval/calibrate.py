@@ -1,0 +1,181 @@
+"""A raw run over dev rows in, a Calibration out: probabilities that mean what they say, thresholds that keep promises.
+
+What is fitted is what `tagger/calibration.py` applies. Closed fields: two weights by maximum likelihood.
+Open fields: one logistic regression for all of them, with an intercept for each. Thresholds are chosen on
+out-of-fold probabilities, so that no row vouches for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from scipy.stats import binomtest
+from sklearn.linear_model import LogisticRegression
+
+from eval.record import Run, RunRow
+from eval.score import Verdict
+from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, open_features
+from tagger.decide import decide
+from tagger.errors import SourceError
+from tagger.grammar import closed_values, value_text
+from tagger.schema import FieldBase
+
+FOLDS = 5
+CONFIDENCE = 0.9
+"""How sure a promise is meant: the lower bound of the precision on dev rows at this level has to reach it."""
+LEAST_ROWS = 50
+
+Judge = Callable[[Run], list[Verdict]]
+"""Holds a run against the labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A threshold, with the precision and coverage of `answers` that it has on the rows it was chosen on."""
+
+    threshold: float
+    precision: float
+    coverage: float
+    answers: int
+
+
+def calibrate(
+    run: Run, judge: Judge, fields: Mapping[str, FieldBase], precision: float | None = None
+) -> tuple[Calibration, list[Verdict]]:
+    """A calibration for the task of a raw run, and verdicts with out-of-fold calibrated probabilities.
+
+    `precision` promises that share of right values among those answered; without it closed fields are always
+    answered, and open ones where that makes the best strict F1. Raises SourceError for fewer than
+    LEAST_ROWS rows, an unfinished run and a promise that no threshold keeps.
+    """
+    if len(run.rows) < LEAST_ROWS:
+        raise SourceError(f"{len(run.rows)} rows are too few to calibrate on; at least {LEAST_ROWS} are needed")
+    if not run.whole:
+        raise SourceError("the run is not finished", hint="run the same command again to finish it")
+    rows: list[RunRow] = []
+    for fold in range(FOLDS):
+        rest = replace(run, rows=[row for i, row in enumerate(run.rows) if i % FOLDS != fold])
+        held = replace(run, rows=run.rows[fold::FOLDS])
+        rows += redo(held, fields, _calibration(run, judge(rest), fields)).rows
+    unseen = judge(replace(run, rows=rows))
+    calibration = _calibration(run, judge(run), fields)
+    threshold: dict[bool, float] = {False: 0.0, True: 0.0}
+    opened = [v for v in unseen if closed_values(fields[v.field]) is None]
+    if precision is not None:
+        threshold = dict.fromkeys(threshold, keep_promise(unseen, precision).threshold)
+    elif opened:
+        threshold[True] = best_f1(opened)
+    fits = {
+        name: fit.model_copy(update={"abstain_below": threshold[fit.open is not None]})
+        for name, fit in calibration.fields.items()
+    }
+    return calibration.model_copy(update={"fields": fits}), unseen
+
+
+def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | None, prior: float | None = None) -> Run:
+    """The run as it would have come out with this calibration: the same raw scores, decided anew.
+
+    Without a calibration, with `prior` as the weight of the labelled rows (default: the run's own plan's).
+    """
+    weight = run.header.plan_text["shots"]["prior"] if prior is None else prior
+    rows = []
+    for row in run.rows:
+        tags = {}
+        for name, tag in row.tags.items():
+            found = decide(
+                name, fields[name], tag.value, tag.scores(),
+                inferred=tag.inferred, prior=weight, calibration=calibration,
+            )  # fmt: skip
+            tags[name] = tag.model_copy(update={"value": found.value, "p": found.p, "abstained": found.abstained})
+        silent = tags and all(tag.abstained for tag in tags.values())
+        outcome = row.outcome if row.outcome in ("rejected", "failed") else "abstained" if silent else "tagged"
+        rows.append(row.model_copy(update={"tags": tags, "outcome": outcome}))
+    return replace(run, rows=rows)
+
+
+def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise:
+    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE (one-sided Wilson bound)."""
+    order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
+    best, right = None, 0
+    for n, verdict in enumerate(order, 1):
+        right += verdict.correct
+        if n < len(order) and order[n].p == verdict.p:
+            continue
+        if binomtest(right, n).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low >= precision:
+            best = Promise(verdict.p, right / n, n / len(order), n)
+    if best is None:
+        hint = "promise less, or label more dev rows"
+        raise SourceError(f"no threshold keeps a precision of {precision:.0%} on {len(order)} answers", hint=hint)
+    return best
+
+
+def best_f1(judged: Sequence[Verdict]) -> float:
+    """The threshold whose answers make the best strict F1; 0 without answers."""
+    order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
+    labelled = sum(v.gold is not None for v in judged)
+    right = np.cumsum([v.correct for v in order])
+    f1 = 2 * right / (np.arange(1, len(order) + 1) + labelled)
+    return order[int(np.argmax(f1))].p if order else 0.0
+
+
+def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> Calibration:
+    answered = [v for v in judged if v.tag]
+    fits: dict[str, Fit] = {}
+    opened = []
+    for name in {v.field: None for v in answered}:
+        own = [v for v in answered if v.field == name]
+        if closed_values(fields[name]) is None:
+            opened += own
+        else:
+            fits[name] = Fit(closed=_closed(fields[name], [v for v in own if v.gold is not None]))
+    if opened:
+        fits |= _opened(opened)
+    head = run.header
+    return Calibration(
+        task_version=head.task_version,
+        plan=head.plan.split("+")[0],
+        model=head.model,
+        rows=len(run.rows),
+        with_pool=head.shots > 0,
+        fields=fits,
+    )
+
+
+def _closed(field: FieldBase, judged: Sequence[Verdict]) -> ClosedFit:
+    """Weights of model and rows with the least log-loss; both kept from falling below 0."""
+    scores = [v.tag.scores() for v in judged if v.tag]
+    golds = [value_text(field, v.gold) for v in judged]
+    with_rows = bool(scores and scores[0].rows)
+    logs = []
+    for s, gold in zip(scores, golds, strict=True):
+        texts = [gold, *(t for t in s.model if t != gold)]
+        model = np.log([max(s.model.get(t, 0), 1e-6) for t in texts])
+        rows = np.log([max(s.rows.get(t, 0), 1e-6) for t in texts]) if with_rows else np.zeros(len(texts))
+        logs.append((model, rows))
+
+    def loss(weights: np.ndarray) -> float:
+        return -float(np.mean([log_softmax(weights[0] * m + weights[1] * r)[0] for m, r in logs]))
+
+    start, bounds = ([1.0, 1.0], [(0, 20), (0, 20)]) if with_rows else ([1.0, 0.0], [(0.01, 20), (0, 0)])
+    found = minimize(loss, start, bounds=bounds, method="L-BFGS-B")
+    return ClosedFit(model=round(float(found.x[0]), 4), rows=round(float(found.x[1]), 4))
+
+
+def _opened(judged: Sequence[Verdict]) -> dict[str, Fit]:
+    """One regression over all open fields; a field's intercept is drawn towards the common one (L2)."""
+    names = sorted({v.field for v in judged})
+    features = np.array([open_features(v.tag.scores(), v.tag.inferred) for v in judged if v.tag])
+    own = np.array([[v.field == name for name in names] for v in judged], float)
+    correct = [v.correct for v in judged]
+    if len(set(correct)) < 2:
+        raise SourceError("all answers are right, or all wrong: there is nothing to calibrate on")
+    model = LogisticRegression(C=1.0, max_iter=1000).fit(np.hstack([features[:, 1:], own]), correct)
+    shared, extra = model.coef_[0][: len(FEATURES) - 1], model.coef_[0][len(FEATURES) - 1 :]
+    return {
+        name: Fit(open=OpenFit(weights=(float(model.intercept_[0] + extra[i]), *map(float, shared))))
+        for i, name in enumerate(names)
+    }

@@ -1,0 +1,294 @@
+"""A Run, its verdicts and the labelled rows in, a report out: one HTML page, and the same facts as JSON and Markdown.
+
+The page needs nothing but itself, and its own policy forbids it to load anything. What comes from a record, a
+label or a model is untrusted and gets there as text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from math import isnan
+from pathlib import Path
+from typing import Any, get_args
+
+import jinja2
+import numpy as np
+
+from eval.charts import confusion_chart, coverage_chart, reliability_chart
+from eval.figures import Figure, auroc, bootstrap, brier, coverage_curve, expected_calibration_error, share
+from eval.record import Header, Run
+from eval.score import Kind, Verdict, counts, outcomes
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.schema import LabelField, PathField
+from tagger.task import Task
+
+BINS, MOST_LABELS, MOST_ERRORS = 10, 20, 20
+THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
+"""Probabilities at which coverage and precision are told in numbers."""
+ONE_KIND = "not defined (all answers are of one kind)"
+NO_ANSWERS = "not defined (there are no answers)"
+FORMS = {"label": "by the text of its value", "codes": "by a letter for each value", "json": "as one JSON object"}
+
+Facts = dict[str, Any]
+"""Plain values, as the JSON has them: shares from 0 to 1, None for what is not defined."""
+
+
+def facts(
+    run: Run,
+    task: Task,
+    examples: Sequence[Example],
+    found: Sequence[Verdict],
+    *,
+    slices: Sequence[tuple[str, Figure]] = (),
+    prompts: Mapping[str, str] | None = None,
+) -> Facts:
+    """All that a report says of a run, from the verdicts `found` on it.
+
+    `slices` are figures of parts of the rows. `prompts` has the text that the model read, by record id; it is shown
+    for the verdicts that `worst` names. Raises SourceError where there is nothing to report on.
+    """
+    if not found:
+        raise SourceError("no values to report on")
+    said = [v for v in found if v.tag]
+    p, correct = [v.p for v in said], [v.correct for v in said]
+    kinds = outcomes(found)
+    curve = coverage_curve(p, correct, len(found) - kinds["absent"]) if said else []
+    tokens = np.mean([row.tokens for row in run.rows], axis=0).tolist()
+    records = {example.record.id: example.record.values for example in examples}
+    return {
+        "header": run.header.model_dump(mode="json"),
+        "made": _made(run.header),
+        "notes": _notes(run, task),
+        "headline": [{"figure": name, **asdict(figure)} for name, figure in _headline(found, task)],
+        "values": {kind: kinds[kind] for kind in get_args(Kind)},
+        "calibration": _calibration(p, correct),
+        "reliability": _reliability(p, correct),
+        "coverage": [dict(zip(("threshold", "coverage", "precision"), at, strict=True)) for at in curve],
+        "tokens": dict(zip(("read", "cached", "written"), tokens, strict=True)),
+        "confusions": [c for name in task.fields if (c := _confusion(name, found, task))],
+        "fields": _fields(found),
+        "slices": [{"slice": name, **asdict(figure)} for name, figure in slices],
+        "errors": [_error(v, records[v.id], (prompts or {}).get(v.id)) for v in worst(found)],
+    }
+
+
+def worst(found: Iterable[Verdict]) -> list[Verdict]:
+    """The MOST_ERRORS wrong or invented values of the highest probability, the surest first."""
+    return sorted((v for v in found if v.kind in ("wrong", "invented")), key=lambda v: -v.p)[:MOST_ERRORS]
+
+
+def as_html(known: Facts) -> str:
+    """One page that holds all it needs."""
+    folder = jinja2.FileSystemLoader(Path(__file__).parent)
+    env = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    charts = []
+    if known["reliability"]:
+        charts = [reliability_chart(known["reliability"]), coverage_chart(known["coverage"])]
+    return env.get_template("report.html.jinja").render(
+        r=known,
+        calibration=_told(known),
+        charts=charts,
+        thresholds=_thresholds(known),
+        heat=[confusion_chart(f"confusion{i}", **confusion) for i, confusion in enumerate(known["confusions"])],
+    )
+
+
+def as_json(known: Facts) -> str:
+    """All facts; what is not defined is null."""
+    return json.dumps(known, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+
+def as_markdown(known: Facts) -> str:
+    """All facts as tables: of the coverage curve what holds at THRESHOLDS, of confusions those that happened."""
+    tables: dict[str, Sequence[Mapping[str, Any]]] = {
+        "What made it": [{"what": name, "is": text} for name, text in known["made"].items()],
+        "Figures": known["headline"],
+        "Values": [known["values"]],
+        "Probabilities": [_told(known)],
+        "Tokens a row": [known["tokens"]],
+        "Reliability": [{"mean probability": b["p"], **b["right"]} for b in known["reliability"]],
+        "Coverage and precision": _thresholds(known),
+        "Confusions": [taken for confusion in known["confusions"] for taken in _taken(**confusion)],
+        "Fields": known["fields"],
+        "Slices": known["slices"],
+        "Surest wrong answers": [_flat(error) for error in known["errors"]],
+    }
+    parts = [f"# {_cell(known['made']['labelled rows'])}", *map(_cell, known["notes"])]
+    parts += [f"## {title}\n\n{_table(rows)}" for title, rows in tables.items() if rows]
+    for error in known["errors"]:
+        if error["prompt"] is not None:
+            fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", error["prompt"]))])
+            parts.append(f"### Prompt of {_cell(error['id'])}\n\n{fence}\n{error['prompt']}\n{fence}")
+    return "\n\n".join(parts) + "\n"
+
+
+def plan_in_words(head: Header) -> str:
+    """How the task was asked: which fields in which form, and which examples stood in the prompt."""
+    asks = []
+    for ask in head.plan_text["ask"]:
+        names = " and ".join(ask["fields"]) if len(ask["fields"]) < 4 else f"{len(ask['fields'])} fields"
+        among = f" among its {ask['shortlist']} likeliest" if ask.get("shortlist") else ""
+        asks.append(f"{names} {FORMS[ask['form']]}{among}")
+    shots = head.plan_text["shots"]
+    if head.shots:
+        shown = f"the {shots['retrieved']} nearest of {head.shots:,} labelled rows are shown"
+    else:
+        shown = f"at most {shots['fixed']} shipped examples are shown" if shots["fixed"] else "no examples are shown"
+    return f"asks {'; '.join(asks)}; {shown}"
+
+
+def _made(head: Header) -> dict[str, str]:
+    """What made a run, in words."""
+    said = {
+        "labelled rows": f"{head.set}, {head.split}",
+        "rows": f"{head.rows:,}, " + (f"drawn with seed {head.seed}" if head.sample else f"all (seed {head.seed})"),
+        "task": f"{head.task}, version {head.task_version}",
+        "plan": f"{plan_in_words(head)} ({head.plan})",
+        "model": head.model,
+        "adapter": head.adapter,
+        "engine": head.engine,
+        "variant": head.variant,
+        "libraries": ", ".join(f"{name} {version}" for name, version in head.versions.items()),
+        "run key": head.key,
+    }
+    return {name: text for name, text in said.items() if text}
+
+
+def _notes(run: Run, task: Task) -> list[str]:
+    """What a reader has to know before the figures."""
+    notes = []
+    if not run.whole:
+        notes.append(f"The run is not finished: {len(run.rows):,} of {run.header.rows:,} rows are judged.")
+    if task.version != run.header.task_version:
+        notes.append(f"The task has changed since the run: its version is now {task.version}.")
+    return notes
+
+
+def _headline(found: Sequence[Verdict], task: Task) -> Iterator[tuple[str, Figure]]:
+    """Shares with Wilson's interval where one field is asked, else figures of all values drawn by record."""
+    total = counts(found)
+    if len(task.fields) > 1:
+        yield "micro F1", bootstrap(found, lambda c: c.f1)
+        yield "precision", bootstrap(found, lambda c: c.precision)
+        yield "recall", bootstrap(found, lambda c: c.recall)
+        if not all(v.annotated for v in found):
+            yield "micro F1, published scoring", bootstrap(found, lambda c: c.f1, published=True)
+        return
+    yield "right", share(sum(v.kind in ("right", "absent") for v in found), len(found))
+    yield "answered", share(total.answered, len(found))
+    if total.answered:
+        yield "right of the answered", share(total.right, total.answered)
+
+
+def _calibration(p: Sequence[float], correct: Sequence[bool]) -> dict[str, float | None]:
+    if not p:
+        return dict.fromkeys(("ECE", "Brier score", "AUROC"))
+    rank = auroc(p, correct)
+    error = expected_calibration_error(p, correct, BINS)
+    return {"ECE": error, "Brier score": brier(p, correct), "AUROC": None if isnan(rank) else rank}
+
+
+def _told(known: Facts) -> dict[str, str]:
+    """The figures of probabilities as a reader gets them: a number, or why there is none."""
+    why = ONE_KIND if known["reliability"] else NO_ANSWERS
+    return {name: why if figure is None else f"{figure:.3f}" for name, figure in known["calibration"].items()}
+
+
+def _reliability(p: Sequence[float], correct: Sequence[bool]) -> list[Facts]:
+    """The bins of the calibration error: equal numbers of answers, the least sure first."""
+    order = np.argsort(p, kind="stable")
+    chances, hits = np.asarray(p, float)[order], np.asarray(correct, bool)[order]
+    parts = [part for part in np.array_split(np.arange(len(order)), BINS) if len(part)]
+    return [
+        {"p": float(chances[part].mean()), "right": asdict(share(int(hits[part].sum()), len(part)))} for part in parts
+    ]
+
+
+def _thresholds(known: Facts) -> list[Facts]:
+    """Coverage and precision at those THRESHOLDS that some answer reaches."""
+    reached = {at: [row for row in known["coverage"] if row["threshold"] >= at] for at in THRESHOLDS}
+    return [{**rows[-1], "threshold": at} for at, rows in reached.items() if rows]
+
+
+def _confusion(name: str, found: Sequence[Verdict], task: Task) -> Facts | None:
+    """How often which label was taken for which, among the MOST_LABELS most confused; None where none was."""
+    if not isinstance(task.fields[name], LabelField | PathField):
+        return None
+    pairs = Counter((v.gold, v.value) for v in found if v.field == name and v.kind in ("right", "wrong"))
+    wrong = {pair: times for pair, times in pairs.items() if pair[0] != pair[1]}
+    often: Counter[str] = Counter()
+    for pair, times in wrong.items():
+        often.update(dict.fromkeys(pair, times))
+    labels = [label for label, _ in often.most_common(MOST_LABELS)]
+    return (
+        {
+            "field": name,
+            "labels": labels,
+            "table": [[pairs[right, answered] for answered in labels] for right in labels],
+            "shown": sum(times for pair, times in wrong.items() if {*pair} <= {*labels}),
+            "wrong": sum(wrong.values()),
+        }
+        if labels
+        else None
+    )
+
+
+def _fields(found: Sequence[Verdict]) -> list[Facts]:
+    """Every field that was asked, the most labelled first; a share of nothing is None."""
+    each: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        each.setdefault(verdict.field, []).append(verdict)
+    total = {name: counts(mine) for name, mine in each.items()}
+    rows = [
+        {
+            "field": name,
+            "precision": c.precision if c.answered else None,
+            "recall": c.recall if c.labelled else None,
+            "F1": c.f1 if c.answered or c.labelled else None,
+            "n": len(each[name]),
+            "labelled": c.labelled,
+            "answered": c.answered,
+        }
+        for name, c in total.items()
+    ]
+    return sorted(rows, key=lambda row: -total[str(row["field"])].labelled)
+
+
+def _error(verdict: Verdict, record: Mapping[str, str], prompt: str | None) -> Facts:
+    said = {"id": verdict.id, "field": verdict.field, "right": _text(verdict.gold), "answer": _text(verdict.value)}
+    return {**said, "p": verdict.p, "record": dict(record), "prompt": prompt}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _flat(error: Facts) -> Facts:
+    """A wrong answer as a line of a table."""
+    texts = (f"{column}: {text}" for column, text in error["record"].items())
+    return {**{name: error[name] for name in ("id", "field", "right", "answer", "p")}, "record": "; ".join(texts)}
+
+
+def _taken(field: str, labels: Sequence[str], table: Sequence[Sequence[int]], **_: int) -> Iterator[Facts]:
+    """Which label was taken for which, and how often."""
+    for right, line in zip(labels, table, strict=True):
+        for answer, times in zip(labels, line, strict=True):
+            if times and answer != right:
+                yield {"field": field, "right": right, "answer": answer, "times": times}
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [[_cell(value) for value in line] for line in (rows[0], *(row.values() for row in rows))]
+    lines.insert(1, ["---"] * len(rows[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """A value on one line, with nothing in it that Markdown reads as its own."""
+    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
