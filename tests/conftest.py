@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tagger.demo import catalogue
-from tagger.engines import open_engine
+from tagger.engines import canary, model_folder, open_engine
 from tagger.engines.scripted import ScriptedEngine
 from tagger.task import Task, load_task
 
@@ -49,7 +49,12 @@ def scripted() -> ScriptedEngine:
 
 @pytest.fixture(scope="session")
 def transformers_engine() -> Iterator[Any]:
-    engine = open_engine("transformers", "qwen2.5-coder-0.5b-instruct")
+    """In float32, so that batches of any shape give the same numbers."""
+    from tagger.engines.transformers import TransformersEngine
+
+    model = "qwen2.5-coder-0.5b-instruct"
+    engine = TransformersEngine(model_folder(model), model, dtype="float32")
+    canary(engine)
     yield engine
     engine.close()
 

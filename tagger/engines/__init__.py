@@ -108,10 +108,11 @@ def chat_tokenizer(model: str | None = None) -> ChatTokenizer:
     """The tokenizer of a model, without its engine: to count and show tokens."""
     from tagger.engines.chat import ChatTokenizer
 
-    return ChatTokenizer(_folder(model or weights.default_model(has_gpu())))
+    return ChatTokenizer(model_folder(model or weights.default_model(has_gpu())))
 
 
-def _folder(model: str) -> Path:
+def model_folder(model: str) -> Path:
+    """Where the weights of a bundle, a folder or a hub id lie; a bundle is fetched first."""
     if not weights.is_bundle(model):
         return weights.find_model(model)
     from tagger.engines.gguf import convert
@@ -127,7 +128,7 @@ def _open(name: str, model: str | None) -> Engine:
 
         return HttpEngine.at(model)
     chosen = model or weights.default_model(has_gpu())
-    folder = _folder(chosen)
+    folder = model_folder(chosen)
     if name == "vllm":
         from tagger.engines.vllm import VllmEngine
 

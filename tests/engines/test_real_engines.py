@@ -16,15 +16,16 @@ import pytest
 
 from tagger import Tagger
 from tagger.ask import constraint
+from tagger.demo import catalogue
 from tagger.engines import open_engine
 from tagger.engines.base import Constraint, Request
 from tagger.engines.http import HttpEngine
 from tagger.errors import EngineError
-from tagger.grammar import choice_grammar, object_grammar
+from tagger.grammar import choice_grammar, closed_values, object_grammar
 from tagger.prompt import Head, Prompt
 from tagger.result import Tagging
 from tagger.schema import TextField, problems
-from tagger.task import load_task
+from tagger.task import Task, load_task
 from tagger.weights import fetch_bundle
 
 pytestmark = pytest.mark.model
@@ -88,6 +89,33 @@ def test_a_packed_batch_answers_as_each_record_alone(transformers_engine: Any, p
     for a, b in zip(together, alone, strict=True):
         assert a.value("category") == b.value("category")
         assert a.tags["category"].probability == pytest.approx(b.tags["category"].probability, abs=0.01)
+
+
+def test_answers_written_together_are_those_written_alone(transformers_engine: Any) -> None:
+    tagger = Tagger("attributes", engine=transformers_engine)
+    rows = [row | {"category": row["expected"]["category"]} for row in catalogue("en")[:5]]
+
+    together, alone = tagger.tag(rows), [tagger.tag(row) for row in rows]
+
+    for a, b in zip(together, alone, strict=True):
+        assert a.outcome == "tagged"
+        assert {n: tag.value for n, tag in a.tags.items()} == {n: tag.value for n, tag in b.tags.items()}
+        assert a.tokens.written == b.tokens.written
+
+
+def test_tokens_of_a_closed_set_are_those_its_grammar_allows(transformers_engine: Any, category: Task) -> None:
+    import torch
+
+    chat, labels = transformers_engine.chat, tuple(closed_values(category.fields["category"]) or {})
+    processor = transformers_engine._processor(choice_grammar(labels))
+    blank = torch.zeros(1, len(chat.hf))
+    written, tokens = b"", [0]
+
+    for text in ("Sh", "ir"):
+        allowed = torch.isfinite(processor(torch.tensor([tokens]), blank.clone())[0]).nonzero()[:, 0].tolist()
+        assert chat.next_tokens(labels, written) == allowed
+        tokens = [*(tokens if written else []), chat.hf.convert_tokens_to_ids(text)]
+        written += text.encode()
 
 
 def test_packing_gives_the_models_own_probabilities(transformers_engine: Any) -> None:

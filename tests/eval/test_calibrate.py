@@ -1,0 +1,94 @@
+"""Fits recover what made the data, and a promise is kept on rows that it was not chosen on."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from eval.calibrate import best_f1, calibrate, keep_promise, redo
+from eval.record import Header, Run, RunRow, RunTag
+from eval.score import Verdict, verdicts
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.record import Record
+from tagger.schema import FieldBase, LabelField, TextField
+
+FIELDS: dict[str, FieldBase] = {"kind": LabelField(labels={"a": "", "b": ""}), "brand": TextField()}
+
+
+def overconfident(header: Header, count: int, seed: int) -> tuple[Run, list[Example]]:
+    """Answers that say p but are right with the log-odds of p halved."""
+    draw = random.Random(seed)
+    rows, examples = [], []
+    for i in range(count):
+        p = draw.uniform(0.5, 0.999)
+        true = p**0.5 / (p**0.5 + (1 - p) ** 0.5)
+        gold = "a" if draw.random() < true else "b"
+        tag = RunTag(value="a", p=p, model={"a": p, "b": 1 - p})
+        rows.append(RunRow(id=str(i), outcome="tagged", tags={"kind": tag}, tokens=(1, 0, 1)))
+        examples.append(Example(Record(str(i), {"title": str(i)}), {"kind": gold}))
+    return Run(header.model_copy(update={"rows": count}), rows), examples
+
+
+def judge_by(examples: list[Example]):  # type: ignore[no-untyped-def]
+    return lambda run: verdicts(run, examples, {e.record.id: ("kind",) for e in examples})
+
+
+def test_overconfidence_is_found_and_mended(header: Header) -> None:
+    run, examples = overconfident(header, 3000, 0)
+
+    calibration, after = calibrate(run, judge_by(examples), FIELDS)
+
+    fit = calibration.fields["kind"].closed
+    assert fit is not None
+    assert fit.model == pytest.approx(0.5, abs=0.1)
+    gap = sum(v.p for v in after) / len(after) - sum(v.correct for v in after) / len(after)
+    assert abs(gap) < 0.03
+
+
+def test_a_promise_holds_on_other_rows(header: Header) -> None:
+    run, examples = overconfident(header, 1000, 1)
+    calibration, _ = calibrate(run, judge_by(examples), FIELDS, 0.85)
+    fresh, labels = overconfident(header, 4000, 2)
+
+    told = judge_by(labels)(redo(fresh, FIELDS, calibration))
+
+    given = [v for v in told if v.kind in ("right", "wrong")]
+    assert 0.05 < len(given) / len(told) < 0.95
+    assert sum(v.kind == "right" for v in given) / len(given) > 0.84
+
+
+def test_a_promise_that_cannot_be_kept_is_refused(header: Header) -> None:
+    run, examples = overconfident(header, 200, 3)
+
+    with pytest.raises(SourceError, match="no threshold keeps a precision of 99%"):
+        calibrate(run, judge_by(examples), FIELDS, 0.99)
+
+
+def test_too_few_rows_and_unfinished_runs_are_refused(header: Header) -> None:
+    run, examples = overconfident(header, 49, 4)
+    with pytest.raises(SourceError, match="49 rows are too few"):
+        calibrate(run, judge_by(examples), FIELDS)
+
+    run, examples = overconfident(header, 80, 4)
+    run.header = header.model_copy(update={"rows": 81})
+    with pytest.raises(SourceError, match="not finished"):
+        calibrate(run, judge_by(examples), FIELDS)
+
+
+def test_redo_lets_the_rows_speak_with_another_weight(header: Header) -> None:
+    tag = RunTag(value="a", p=0.6, model={"a": 0.6, "b": 0.4}, rows={"a": 0.1, "b": 0.9})
+    run = Run(header, [RunRow(id="1", outcome="tagged", tags={"kind": tag}, tokens=(1, 0, 1))])
+
+    assert redo(run, FIELDS, None, prior=0.0).rows[0].tags["kind"].value == "a"
+    assert redo(run, FIELDS, None, prior=1.0).rows[0].tags["kind"].value == "b"
+
+
+def test_the_best_threshold_drops_what_is_mostly_wrong() -> None:
+    tag = RunTag(value="x", p=0.9, model={'"x"': 0.9})
+    good = [Verdict(str(i), "brand", "x", "x", 0.9, "right", True, tag) for i in range(9)]
+    bad = [Verdict(f"b{i}", "brand", None, "x", 0.3, "invented", True, tag) for i in range(9)]
+
+    assert best_f1(good + bad) == 0.9
+    assert keep_promise(good * 5 + bad, 0.9).threshold == 0.9

@@ -1,0 +1,108 @@
+"""A calibration changes probabilities as it says, and is refused where it was not fitted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.calibration import (
+    Calibration,
+    ClosedFit,
+    Fit,
+    OpenFit,
+    calibration_file,
+    expit,
+    load_calibration,
+    logit,
+    save_calibration,
+)
+from tagger.confidence import Scores
+from tagger.errors import TaskError
+from tagger.task import load_task, prompts_folder
+
+HALF = Scores({"a": 0.8, "b": 0.2}, {"a": 0.4, "b": 0.6})
+
+
+def calibration(fit: Fit, **changed: object) -> Calibration:
+    made = {"task_version": "v", "plan": "p", "model": "none", "rows": 100, "with_pool": False, "fields": {"f": fit}}
+    return Calibration.model_validate({**made, **changed})
+
+
+def test_closed_weights_are_powers() -> None:
+    found = calibration(Fit(closed=ClosedFit(model=2.0, rows=1.0))).chances("f", HALF, False)
+
+    a, b = 0.8**2 * 0.4, 0.2**2 * 0.6
+    assert found == pytest.approx({"a": a / (a + b), "b": b / (a + b)})
+
+
+def test_without_rows_it_is_a_temperature() -> None:
+    scores = Scores({"a": 0.8, "b": 0.2}, {})
+
+    found = calibration(Fit(closed=ClosedFit(model=0.5, rows=3.0))).chances("f", scores, False)
+
+    assert found["a"] == pytest.approx(0.8**0.5 / (0.8**0.5 + 0.2**0.5))
+
+
+def test_an_open_value_goes_through_the_regression() -> None:
+    fit = Fit(open=OpenFit(weights=(0.5, 1.0, 0.0, 2.0, -3.0)))
+    scores = Scores({'"Acme"': 0.9}, {'"Acme"': 0.7}, least=0.5)
+
+    found = calibration(fit).chances("f", scores, True)
+
+    assert found['"Acme"'] == pytest.approx(expit(0.5 + logit(0.9) + 2 * logit(0.7) - 3))
+
+
+def test_a_field_that_was_not_fitted_keeps_its_raw_scores() -> None:
+    assert calibration(Fit()).chances("other", HALF, False) == HALF.model
+
+
+@pytest.fixture
+def calibrated(tmp_path: Path) -> Path:
+    """The category task with a calibration that makes a wavering model silent."""
+    folder = tmp_path / "category"
+    shutil.copytree(prompts_folder() / "category", folder, ignore=shutil.ignore_patterns("calibration"))
+    task = load_task(folder)
+    fit = Fit(closed=ClosedFit(model=0.5), abstain_below=0.7)
+    made = calibration(fit, task_version=task.version, plan=task.plan.id, fields={"category": fit})
+    save_calibration(calibration_file(folder, "none"), made)
+    return folder
+
+
+def test_the_tagger_keeps_silent_below_the_threshold(calibrated: Path) -> None:
+    engine = ScriptedEngine(lambda prompt: {"Tea": 0.8, "Coffee": 0.2})
+
+    tagging = Tagger(calibrated, engine=engine).tag({"title": "tea"})
+
+    assert tagging.outcome == "abstained"
+    assert tagging.value("category") is None
+    assert tagging.tags["category"].alternatives[0].value == "Tea"
+    assert tagging.tags["category"].probability == pytest.approx(2 / 3)
+    assert Tagger(calibrated, engine=engine, calibrated=False).tag({"title": "tea"}).value("category") == "Tea"
+
+
+def test_a_calibration_of_another_version_is_refused(calibrated: Path) -> None:
+    with (calibrated / "prompt.jinja").open("a", encoding="utf-8") as file:
+        file.write("{# changed #}")
+
+    with pytest.raises(TaskError, match="fitted for task_version"):
+        Tagger(calibrated, engine=ScriptedEngine())
+
+
+def test_a_broken_calibration_is_named(calibrated: Path) -> None:
+    calibration_file(calibrated, "none").write_text('{"rows": 3}', "utf-8")
+
+    with pytest.raises(TaskError, match="task_version"):
+        Tagger(calibrated, engine=ScriptedEngine())
+
+
+def test_a_calibration_without_shots_does_not_serve_with_them(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    save_calibration(path, calibration(Fit()))
+    expected = {"task_version": "v", "plan": "p", "model": "none", "with_pool": True}
+
+    assert load_calibration(path, expected) is None
+    assert load_calibration(path, {**expected, "with_pool": False}) is not None
+    assert load_calibration(tmp_path / "none.json", expected) is None
