@@ -15,13 +15,14 @@ from eval.calibrate import calibrate as fit
 from eval.calibrate import keep_promise
 from eval.compare import Judged, print_comparison, refuse_other_rows
 from eval.compare import compare as compare_runs
-from eval.figures import auroc, bootstrap, expected_calibration_error, share
-from eval.record import Header, Run, read_run
+from eval.figures import auroc, expected_calibration_error
+from eval.record import Header, read_run
 from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
-from eval.score import Verdict, counts, outcomes, verdicts
-from eval.sets import labelled_set, refuse_leaks, rows, sample
+from eval.score import judge
+from eval.sets import labelled_set, load, read_all, refuse_leaks, rows, sample
+from eval.show import print_figures, print_run
 from eval.slices import confusions, print_slices, write_suspects
 from eval.slices import slices as slices_of
 from eval.slices import suspects as suspects_of
@@ -73,7 +74,7 @@ def run(
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long; run again to go on.")] = None,
 ) -> None:
     """Judge a task on labelled rows."""
-    loaded, judged, pool = _load(task, data, shots, root, split, no_shots)
+    loaded, judged, pool = load(task, data, shots, root, split, no_shots)
     if plan:
         loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
     judged = sample(judged, count, seed)
@@ -93,53 +94,7 @@ def run(
             status.update(f"{done[0]} of {len(judged)} rows")
 
         found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress)
-    _print_run(found, loaded, judged)
-
-
-def _load(
-    task: str, data: list[Path] | None, shots: list[Path] | None, root: Path | None, split: str, no_shots: bool
-) -> tuple[Task, list[Example], list[Example]]:
-    """The task, the rows to judge and the pool of shots."""
-    if root:
-        loaded, found = labelled_set(task, root)
-        return loaded, rows(loaded, found, root, split), [] if no_shots else rows(loaded, found, root, "train")
-    if not data:
-        raise SettingsError("no labelled rows to judge on", hint="give them with --data, or a public set with --root")
-    loaded = load_task(task)
-    return loaded, _examples(loaded, data), _examples(loaded, shots or [])
-
-
-def _examples(task: Task, files: list[Path]) -> list[Example]:
-    return [example for file in files for example in task.read_examples(file)]
-
-
-def judge(found: Run, task: Task, examples: list[Example]) -> list[Verdict]:
-    """Verdicts on the fields that the task asks of each record."""
-    return verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
-
-
-def _print_run(found: Run, task: Task, examples: list[Example]) -> None:
-    head, judged = found.header, judge(found, task, examples)
-    out.print(f"{head.set} {head.split}: task {head.task} {head.task_version}, plan {head.plan}, model {head.model}, "
-              f"{head.engine}", highlight=False, soft_wrap=True)  # fmt: skip
-    _print_figures(task, judged)
-    tokens = [sum(row.tokens[i] for row in found.rows) / len(found.rows) for i in range(3)]
-    rate = f"{len(found.rows) / found.seconds:.2f} rows/s" if found.seconds else "from the record"
-    out.print(f"{rate}; tokens a row: {tokens[0]:.0f} read, {tokens[1]:.0f} of them cached, {tokens[2]:.1f} written")
-    if not found.whole:
-        out.print(f"{len(found.rows)} of {head.rows} rows: run the same command again to go on")
-
-
-def _print_figures(task: Task, judged: list[Verdict]) -> None:
-    said = ", ".join(f"{n} {what}" for what, n in sorted(outcomes(judged).items()))
-    out.print(f"values: {said}", highlight=False, soft_wrap=True)
-    if len(task.fields) == 1:
-        out.print(f"right: {share(sum(v.kind == 'right' for v in judged), len(judged))} %", highlight=False)
-    for name, published in (("strict", False), ("published scoring", True)) if len(task.fields) > 1 else ():
-        c = counts(judged, published=published)
-        figure = bootstrap(judged, lambda c: c.f1, published=published)
-        out.print(f"micro F1, {name}: {figure}; precision {100 * c.precision:.1f}, recall {100 * c.recall:.1f}",
-                  highlight=False)  # fmt: skip
+    print_run(found, loaded, judge(found, loaded, judged), out)
 
 
 @app.command()
@@ -154,7 +109,7 @@ def calibrate(
 ) -> None:
     """Fit probabilities on a raw run over dev rows, and write them beside the task."""
     found = read_run(record)
-    loaded, judged, _ = _load(task, data, None, root, found.header.split, no_shots=True)
+    loaded, judged, _ = load(task, data, None, root, found.header.split, no_shots=True)
     if loaded.folder is None:
         raise SettingsError("the task has no folder to write a calibration to")
     before = judge(found, loaded, judged)
@@ -187,7 +142,7 @@ def slices(
 ) -> None:
     """Show where a run is right and where it is not: slices of its rows, and the values that it confuses."""
     found = read_run(record)
-    loaded, judged, train = _load(task, data, shots, root, found.header.split, no_shots=False)
+    loaded, judged, train = load(task, data, shots, root, found.header.split, no_shots=False)
     told = judge(found, loaded, judged)
     print_slices(slices_of(told, judged, loaded, train), confusions(told), out)
     if suspects:
@@ -208,7 +163,7 @@ def compare(
     """Say whether run B is better than run A over the same rows, or how many more labelled rows would tell."""
     runs = read_run(a), read_run(b)
     refuse_other_rows(*runs)
-    loaded, judged, train = _load(task, data, shots, root, runs[0].header.split, no_shots=False)
+    loaded, judged, train = load(task, data, shots, root, runs[0].header.split, no_shots=False)
     left, right = (Judged(found, judge(found, loaded, judged)) for found in runs)
     print_comparison(compare_runs(left, right, judged, loaded, train), out)
 
@@ -230,7 +185,7 @@ def report(
 
     found = read_run(record)
     head = found.header
-    loaded, judged, pool = _load(task, data, shots, root, head.split, no_shots=not head.shots)
+    loaded, judged, pool = load(task, data, shots, root, head.split, no_shots=not head.shots)
     loaded = replace(loaded, plan=Plan.model_validate(head.plan_text))
     judged = sample(judged, head.sample, head.seed)
     given = judge(found, loaded, judged)
@@ -269,7 +224,7 @@ def robust(
     same = set(Header.model_fields) - {"variant", "versions"}
     if differing := sorted(name for name in same if getattr(before.header, name) != getattr(head, name)):
         raise SourceError(f"the two runs differ in more than the change: {', '.join(differing)}", where=str(changed))
-    loaded, judged, _ = _load(task, data, None, root, head.split, True)
+    loaded, judged, _ = load(task, data, None, root, head.split, True)
     judged = sample(judged, head.sample, head.seed)
     again = [perturbed(example, head.variant, head.seed, loaded) for example in judged]
     found = flips(judge(before, loaded, judged), judge(after, loaded, again), judged, head.variant, head.seed, loaded)
@@ -299,15 +254,15 @@ def floor(
     """Say what a linear classifier or a look-up makes of the same labelled rows."""
     from eval.floor import floor as floor_of
 
-    loaded, judged, train = _load(task, data, shots, root, split, False)
-    chosen_on = rows(loaded, labelled_set(task, root)[1], root, "dev") if root else _examples(loaded, dev or [])
+    loaded, judged, train = load(task, data, shots, root, split, False)
+    chosen_on = rows(loaded, labelled_set(task, root)[1], root, "dev") if root else read_all(loaded, dev or [])
     judged = sample(judged, count, seed)
     refuse_leaks(judged, [*train, *chosen_on])
     found = floor_of(loaded, train, chosen_on, judged)
     out.print(f"{task}: {found.method}, from {len(train)} rows and {len(chosen_on)} dev rows", highlight=False)
     for name, figure in found.tried.items():
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
-    _print_figures(loaded, found.verdicts)
+    print_figures(loaded, found.verdicts, out)
 
 
 @app.command()
@@ -325,7 +280,7 @@ def bench(
     from tagger.engines.transformers import TransformersEngine
 
     loaded = load_task(task)
-    judged, pool = sample(_examples(loaded, data), count, seed), _examples(loaded, shots or [])
+    judged, pool = sample(read_all(loaded, data), count, seed), read_all(loaded, shots or [])
     refuse_leaks(judged, pool)
     opened = open_engine("transformers", model)
     if not isinstance(opened, TransformersEngine):

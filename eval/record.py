@@ -152,7 +152,8 @@ def open_run(path: Path, header: Header) -> Run:
         differing = [name for name in Header.model_fields if getattr(found.header, name) != getattr(header, name)]
         hint = "name another file with --record, or remove this one"
         raise SourceError(f"the file holds another run (other {', '.join(differing)})", where=str(path), hint=hint)
-    _rewrite(path, found)
+    if not found.whole:
+        _rewrite(path, found)
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from eval.record import Run, RunRow, RunTag
 from tagger.errors import SourceError
 from tagger.example import Example
+from tagger.task import Task
 
 Kind = Literal["right", "wrong", "invented", "missing", "absent", "abstained", "rejected", "failed"]
 """right, wrong: the label has a value and one was answered; invented: answered though the label has none; missing:
@@ -47,15 +48,23 @@ class Verdict:
 def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequence[str]]) -> list[Verdict]:
     """A verdict for each field that is asked of each record of the run, in the run's order.
 
-    `fields` has the names of the fields asked, by record id. Raises SourceError for an empty run and for
-    a row of the run that no example labels.
+    `fields` has the names of the fields asked, by record id. Raises SourceError for an empty run, for a row
+    of the run that no example labels, and for labelled rows of one id.
     """
     if not run.rows:
         raise SourceError("the run has no rows")
     gold = {example.record.id: example for example in examples}
+    if len(gold) < len(examples):
+        hint = "give every row an `id` of its own; without one a row is called by its number in its file"
+        raise SourceError(f"{len(examples) - len(gold)} labelled rows have the id of another", hint=hint)
     if unknown := [row.id for row in run.rows if row.id not in gold]:
         raise SourceError(f"{len(unknown)} rows of the run have no label, the first is {unknown[0]!r}")
     return [_verdict(row, gold[row.id], name) for row in run.rows for name in fields[row.id]]
+
+
+def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
+    """Verdicts on the fields that the task asks of each record."""
+    return verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
 
 
 def _verdict(row: RunRow, example: Example, name: str) -> Verdict:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.record import Column
 from tagger.schema import LabelField
@@ -96,3 +96,24 @@ def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
     if leaked := [e.record.id for e in judged if tuple(sorted(e.record.values.items())) in shown]:
         hint = "take them out of one of the two files"
         raise SourceError(f"{len(leaked)} judged rows are also shots, the first is {leaked[0]!r}", hint=hint)
+
+
+def load(
+    task: str, data: list[Path] | None, shots: list[Path] | None, root: Path | None, split: str, no_shots: bool
+) -> tuple[Task, list[Example], list[Example]]:
+    """The task, the rows to judge and the pool of shots: of a public set in `root`, or of files.
+
+    Raises SettingsError for neither, SourceError and TaskError for what is wrong with them.
+    """
+    if root:
+        loaded, found = labelled_set(task, root)
+        return loaded, rows(loaded, found, root, split), [] if no_shots else rows(loaded, found, root, "train")
+    if not data:
+        raise SettingsError("no labelled rows to judge on", hint="give them with --data, or a public set with --root")
+    loaded = load_task(task)
+    return loaded, read_all(loaded, data), read_all(loaded, shots or [])
+
+
+def read_all(task: Task, files: list[Path]) -> list[Example]:
+    """The labelled rows of all files, in order."""
+    return [example for file in files for example in task.read_examples(file)]

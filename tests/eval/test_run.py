@@ -80,6 +80,11 @@ def test_a_row_without_a_label_is_named(tea_run: Run, rows: list[Example]) -> No
         verdicts(tea_run, rows[:3], ASKED)
 
 
+def test_labelled_rows_of_one_id_are_refused(tea_run: Run, rows: list[Example]) -> None:
+    with pytest.raises(SourceError, match="1 labelled rows have the id of another"):
+        verdicts(tea_run, [*rows, rows[0]], ASKED)
+
+
 def test_a_judged_row_among_the_shots_is_refused(rows: list[Example]) -> None:
     again = Example(Record("other id", {"title": "mocha"}), {"category": "Coffee"})
     with pytest.raises(SourceError, match="1 judged rows are also shots"):

@@ -1,0 +1,208 @@
+"""Token ids in, logits out: a model that runs many bodies behind a shared head without padding or copying.
+
+The head runs through the model once and its keys and values are kept. A batch is one *packed* sequence instead
+of a padded rectangle: bodies stand one behind another, and a mask lets each see only the head and itself. Answers
+that are then written token by token go on in a rectangle, because in a pack each new token would be held against the
+columns of all rows.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, DynamicCache
+
+BATCH_TOKENS = 1024
+"""Fresh tokens in one pass; more fills no core better and makes the mask larger."""
+KEPT_TOKENS = 32_768
+"""Tokens of heads whose keys and values stay in memory; the least recently used go first."""
+
+Key = tuple[int, tuple[int, ...]]
+"""A row of a batch, and the tokens behind its body where the search for a label branched off."""
+Logits = dict[Key, torch.Tensor]
+
+
+@dataclass(slots=True)
+class Row:
+    """One body in a packed batch: the columns it may see and its next position."""
+
+    visible: list[int]
+    position: int
+
+
+@dataclass(slots=True)
+class Pack:
+    """A batch in the cache: `cache` holds the head in front and every column of the rows after it."""
+
+    cache: DynamicCache
+    head: int
+    columns: int = 0
+    rows: dict[Key, Row] = field(default_factory=dict)
+    last: Logits = field(default_factory=dict)
+    """Logits behind each body."""
+    read: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Tokens of each request, and how many of them came from the cache."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Answers being written together: a line of the cache for each of `order`, padding masked."""
+
+    cache: DynamicCache
+    mask: torch.Tensor
+    order: list[int]
+
+
+class PackedModel:
+    """A language model that reads many bodies behind a shared head in one pass."""
+
+    def __init__(self, folder: Path, dtype: str | None) -> None:
+        """`dtype` defaults to what is fastest here."""
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        chosen = getattr(torch, dtype) if dtype else fastest_dtype(self.device)
+        self.hf: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=chosen, local_files_only=True)
+        self.hf.to(self.device).eval()
+        self.dtype = str(chosen).removeprefix("torch.")
+        self.limit = int(getattr(self.hf.config, "max_position_embeddings", 1 << 30))
+        self._heads: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
+
+    def packs(
+        self, members: Sequence[int], heads: Sequence[tuple[int, ...]], bodies: Sequence[list[int]]
+    ) -> Iterator[tuple[Pack, list[int]]]:
+        """Requests with their bodies read, in packs that share a head."""
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i in members:
+            groups.setdefault(heads[i], []).append(i)
+        for head, group in groups.items():
+            for batch in _batches(group, bodies):
+                cached = head in self._heads
+                pack = Pack(self._head_cache(head), len(head))
+                pack.rows = {(i, ()): Row([], len(head)) for i in batch}
+                pack.last = self.extend(pack, {(i, ()): bodies[i] for i in batch})
+                pack.read = {
+                    i: (len(head) + len(bodies[i]), len(head) * (cached or n > 0)) for n, i in enumerate(batch)
+                }
+                yield pack, batch
+
+    def extend(self, pack: Pack, tokens: Mapping[Key, list[int]]) -> Logits:
+        """Append tokens to rows of a pack in one pass; the logits behind the last token of each row."""
+        ids, positions, ends = [], [], []
+        owners: list[tuple[int, Row]] = []
+        for key, new in tokens.items():
+            row = pack.rows[key]
+            for token in new:
+                row.visible.append(pack.columns)
+                ids.append(token)
+                positions.append(row.position)
+                owners.append((len(row.visible), row))
+                row.position += 1
+                pack.columns += 1
+            ends.append(len(ids) - 1)
+        mask = torch.full((len(ids), pack.head + pack.columns), torch.finfo(self.hf.dtype).min)
+        mask[:, : pack.head] = 0
+        for line, (seen, row) in enumerate(owners):
+            mask[line, torch.tensor(row.visible[:seen]) + pack.head] = 0
+        output = self.hf(
+            input_ids=torch.tensor([ids], device=self.device),
+            attention_mask=mask[None, None].to(self.device, self.hf.dtype),
+            position_ids=torch.tensor([positions], device=self.device),
+            past_key_values=pack.cache,
+            use_cache=True,
+            logits_to_keep=torch.tensor(ends, device=self.device),
+        )
+        return dict(zip(tokens, output.logits[0].float().cpu(), strict=True))
+
+    def rectangle(self, packs: Sequence[Pack], order: list[int]) -> Batch:
+        """A cache with one line for each row of the packs, its head copied in front: in a pack, each new token would
+        be held against all rows' columns."""
+        spans = {i: (pack, pack.rows[i, ()].visible) for pack in packs for i in pack.read}
+        longest = max(pack.head + len(visible) for pack, visible in spans.values())
+        cache = DynamicCache(config=self.hf.config)
+        for number in range(len(packs[0].cache.layers)):
+            keys: list[torch.Tensor] = []
+            values: list[torch.Tensor] = []
+            for i in order:
+                pack, visible = spans[i]
+                start, end = pack.head + visible[0], pack.head + visible[-1] + 1
+                for kind, lines in (("keys", keys), ("values", values)):
+                    whole = getattr(pack.cache.layers[number], kind)[0]
+                    line = torch.cat([whole[:, : pack.head], whole[:, start:end]], dim=1)
+                    lines.append(torch.nn.functional.pad(line, (0, 0, 0, longest - line.shape[1])))
+            cache.update(torch.stack(keys), torch.stack(values), number)
+        mask = torch.zeros(len(order), longest, dtype=torch.long)
+        for line, i in enumerate(order):
+            mask[line, : spans[i][0].head + len(spans[i][1])] = 1
+        return Batch(cache, mask.to(self.device), list(order))
+
+    def step(self, batch: Batch, tokens: Mapping[int, tuple[int, int]]) -> dict[int, torch.Tensor]:
+        """One more token of each row in `tokens` (row: token, position); the logits behind it. Other rows are done."""
+        if len(tokens) <= len(batch.order) // 2:
+            lines = [line for line, i in enumerate(batch.order) if i in tokens]
+            index = torch.tensor(lines, device=self.device)
+            batch.cache.batch_select_indices(index)
+            batch.mask, batch.order = batch.mask[index], [batch.order[line] for line in lines]
+        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=1)
+        at = [tokens.get(i, (0, 0)) for i in batch.order]
+        output = self.hf(
+            input_ids=torch.tensor([[token] for token, _ in at], device=self.device),
+            attention_mask=batch.mask,
+            position_ids=torch.tensor([[position] for _, position in at], device=self.device),
+            past_key_values=batch.cache,
+            use_cache=True,
+        )
+        logits = output.logits[:, -1].float().cpu()
+        return {i: logits[line] for line, i in enumerate(batch.order) if i in tokens}
+
+    def _head_cache(self, head: tuple[int, ...]) -> DynamicCache:
+        """A cache that starts with the head's keys and values, computed once per head."""
+        if head not in self._heads:
+            kept = DynamicCache(config=self.hf.config)
+            self.hf(
+                input_ids=torch.tensor([head], device=self.device),
+                past_key_values=kept,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            self._heads[head] = kept
+            while sum(map(len, self._heads)) > KEPT_TOKENS and len(self._heads) > 1:
+                self._heads.popitem(last=False)
+        self._heads.move_to_end(head)
+        fresh = DynamicCache(config=self.hf.config)
+        for number, layer in enumerate(self._heads[head].layers):
+            fresh.update(layer.keys, layer.values, number)
+        return fresh
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a GPU; on a CPU whichever of float32 and bfloat16 multiplies faster here."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        left, right = torch.ones(512, 896, dtype=dtype), torch.ones(4864, 896, dtype=dtype)
+        times = []
+        for _ in range(8):
+            start = perf_counter()
+            torch.nn.functional.linear(left, right)
+            times.append(perf_counter() - start)
+        seconds[dtype] = min(times)
+    return min(seconds, key=lambda dtype: seconds[dtype])
+
+
+def _batches(members: list[int], bodies: Sequence[list[int]]) -> list[list[int]]:
+    """Members in batches of about BATCH_TOKENS fresh tokens, in order."""
+    batches: list[list[int]] = []
+    filled = BATCH_TOKENS
+    for i in members:
+        if filled + len(bodies[i]) > BATCH_TOKENS:
+            batches.append([])
+            filled = 0
+        batches[-1].append(i)
+        filled += len(bodies[i])
+    return batches
