@@ -1,4 +1,4 @@
-"""python -m eval run | calibrate | compare | slices | report | robust | floor | bench"""
+"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | bench"""
 
 from __future__ import annotations
 
@@ -263,6 +263,38 @@ def floor(
     for name, figure in found.tried.items():
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
     print_figures(loaded, found.verdicts, out)
+
+
+@app.command()
+def plan(
+    task: TaskOrSet,
+    data: Data = None,
+    shots: Shots = None,
+    root: Root = None,
+    no_shots: NoShots = False,
+    count: Sample = 100,
+    seed: Seed = 0,
+    engine: EngineName = "auto",
+    model: Model = None,
+) -> None:
+    """Choose on dev rows how a task is asked, and write the plan beside the task."""
+    from eval.plan import Trial, in_words, search, write_plan
+
+    loaded, dev, pool = load(task, data, shots, root, "dev", no_shots)
+    dev = sample(dev, count, seed)
+    refuse_leaks(dev, pool)
+    if loaded.folder is None:
+        raise SettingsError("the task has no folder to write a plan to")
+    opened = open_engine(engine, model)
+
+    def heard(trial: Trial) -> None:
+        out.print(f"{trial.rows:4} rows  F1 {100 * trial.f1:5.1f}  {trial.tokens:5.0f} tokens a record  "
+                  f"{in_words(trial.plan, bool(pool))}", highlight=False)  # fmt: skip
+
+    best = search(loaded, opened, dev, pool, heard)
+    path = loaded.folder / "plan.toml"
+    write_plan(path, best, opened.info.model)
+    out.print(f"chosen: {in_words(best.plan, bool(pool))}\nwritten: {path}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -1,0 +1,135 @@
+"""A task and dev rows in, the plan that they choose out: by accuracy, then by the tokens that it costs.
+
+Candidates are thinned by successive halving (Jamieson & Talwalkar 2016): all are tried on a few rows, the better
+half on as many again, until the rows are used up. The weight of what labelled rows say is chosen from the
+same runs, for deciding anew costs no tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+import tomli_w
+
+from eval.calibrate import redo
+from eval.record import Run
+from eval.run import header_of, run
+from eval.score import counts, judge
+from tagger.engines.base import Engine
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.grammar import closed_values
+from tagger.pipeline import Tagger
+from tagger.plan import CODES, Ask, Plan, Shots
+from tagger.task import Task
+
+FIRST = 24
+"""Dev rows of the first round; each further round has twice as many in all."""
+PRIORS = (1.0, 0.5, 2.0, 0.0)
+"""Weights of the labelled rows' view that are tried; of equals, the first."""
+RETRIEVED, FIXED, LISTED = (1, 3, 6, 10), (0, 20, 60), (10, 20)
+MANY_LABELS = 50
+"""From so many labels on, shortlists are tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A plan, and what it did on the first `rows` dev rows.
+
+    `f1` is strict and micro; for one required field it is the share of right values. `tokens` are those of a record
+    that did not come from a cache, and those written.
+    """
+
+    plan: Plan
+    rows: int
+    f1: float
+    tokens: float
+
+
+def candidates(task: Task, with_pool: bool) -> list[Plan]:
+    """Plans worth trying for a task: forms, numbers of shots and, for many labels, shortlists."""
+    if task.plan.ask != (task.plan.ask[0],) or task.plan.ask[0].form == "json":
+        asks = [task.plan.ask]  # several fields are asked as the task's own plan has it
+    else:
+        name = task.plan.ask[0].fields[0]
+        values = len(closed_values(task.fields[name]) or {})
+        lists = (0, *LISTED) if values >= MANY_LABELS else (0,)
+        asks = [(Ask(form="label", fields=(name,), shortlist=listed),) for listed in lists]
+        if values <= len(CODES):
+            asks.append((Ask(form="codes", fields=(name,)),))
+    if with_pool:
+        shots = [task.plan.shots.model_copy(update={"retrieved": count}) for count in RETRIEVED]
+    else:
+        shots = [task.plan.shots.model_copy(update={"fixed": count}) for count in FIXED]
+    return [task.plan.model_copy(update={"ask": ask, "shots": shown}) for ask, shown in product(asks, shots)]
+
+
+def search(
+    task: Task,
+    engine: Engine,
+    dev: Sequence[Example],
+    pool: Sequence[Example],
+    heard: Callable[[Trial], None] = lambda trial: None,
+) -> Trial:
+    """The best plan's last trial; `heard` is told every trial as it ends.
+
+    Raises SourceError for fewer than FIRST dev rows.
+    """
+    if len(dev) < FIRST:
+        raise SourceError(f"{len(dev)} dev rows are too few to choose on; at least {FIRST} are needed")
+    runs: dict[Plan, Run] = {}
+    left, upto = candidates(task, bool(pool)), FIRST
+    while True:
+        trials = []
+        for plan in left:
+            runs[plan] = _more(task, engine, plan, dev[:upto], pool, runs.get(plan))
+            trials.append(_trial(task, plan, runs[plan], dev, None))
+            heard(trials[-1])
+        trials.sort(key=lambda trial: (-trial.f1, trial.tokens))
+        if upto == len(dev):
+            break
+        left, upto = [trial.plan for trial in trials[: -(-len(trials) // 2)]], min(2 * upto, len(dev))
+    best = trials[0].plan
+    if not pool:
+        return trials[0]
+    weighed = [_trial(task, best, runs[best], dev, prior) for prior in PRIORS]
+    for trial in weighed:
+        heard(trial)
+    return max(weighed, key=lambda trial: trial.f1)
+
+
+def write_plan(path: Path, chosen: Trial, model: str) -> None:
+    """Write a plan where `load_plan` finds it, with a word on how it was chosen."""
+    said = f"# Chosen on {chosen.rows} dev rows with {model}: strict F1 {100 * chosen.f1:.1f} %, "
+    said += f"{chosen.tokens:.0f} tokens a record.\n\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(said + tomli_w.dumps(chosen.plan.model_dump(mode="json", exclude_defaults=True)), "utf-8")
+
+
+def _more(
+    task: Task, engine: Engine, plan: Plan, rows: Sequence[Example], pool: Sequence[Example], begun: Run | None
+) -> Run:
+    """A run of the plan over `rows`, those of `begun` not asked again."""
+    tagger = Tagger(replace(task, plan=plan), engine=engine, shots=pool or None, calibrated=False)
+    header = header_of(tagger, len(rows), set_name=task.id, split="dev", sample=None, seed=0, shots=len(pool))
+    done = begun.rows if begun else []
+    return Run(header, [*done, *run(tagger, rows[len(done) :], header).rows])
+
+
+def _trial(task: Task, plan: Plan, found: Run, dev: Sequence[Example], prior: float | None) -> Trial:
+    if prior is not None:
+        plan = plan.model_copy(update={"shots": plan.shots.model_copy(update={"prior": prior})})
+    decided = redo(found, task.fields, None, prior)
+    tokens = sum(read - cached + written for read, cached, written in (row.tokens for row in found.rows))
+    f1 = counts(judge(decided, task, dev)).f1
+    return Trial(plan, len(found.rows), f1, tokens / len(found.rows))
+
+
+def in_words(plan: Plan, with_pool: bool) -> str:
+    """A plan in a few words, for a table."""
+    asked = ", ".join(f"{ask.form}" + (f" of {ask.shortlist}" if ask.shortlist else "") for ask in plan.ask)
+    shots: Shots = plan.shots
+    return f"{asked}; {shots.retrieved} shots, rows^{shots.prior:g}" if with_pool else f"{asked}; {shots.fixed} shots"
