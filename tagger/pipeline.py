@@ -71,7 +71,7 @@ class Tagger:
         self._shown = shown or list(self.task.examples)
         self._shortlists: dict[Ask, Shortlist] = {}
         self._pool = ShotPool(self.task, shown) if shown else None
-        self._priors = self._row_priors(shown) if self.task.plan.shots.prior else {}
+        self._priors = self._row_priors()
         self._spans = self._span_prior(shown) if shown else None
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
@@ -152,15 +152,19 @@ class Tagger:
             self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
         return self._shortlists[ask].candidates(records, ask.shortlist)
 
-    def _row_priors(self, rows: Sequence[Example]) -> dict[Ask, RowPrior]:
-        """For each ask of one closed field, what the labelled rows that answer it say."""
+    def _row_priors(self) -> dict[Ask, RowPrior]:
+        """For each ask of one closed field, what the pool's rows say, or the shipped examples and descriptions."""
         priors = {}
-        for ask in self.task.plan.ask:
-            answered = [row for row in rows if ask.fields[0] in row.answer]
+        for ask in self.task.plan.ask if self.task.plan.shots.prior else ():
+            name = ask.fields[0]
+            answered = [(e.record, e.answer[name]) for e in self._shown if name in e.answer]
             if ask.form != "json" and answered:
-                field = self.task.fields[ask.fields[0]]
-                labels = [value_text(field, row.answer[ask.fields[0]]) for row in answered]
-                priors[ask] = RowPrior([row.record for row in answered], labels, list(closed_values(field) or {}))
+                field = self.task.fields[name]
+                rows = [(record, value_text(field, value)) for record, value in answered]
+                if not self._pool:
+                    about = getattr(field, "labels", {})
+                    rows += [(Record(label, {name: f"{label} {said}"}), label) for label, said in about.items() if said]
+                priors[ask] = RowPrior(rows, list(closed_values(field) or {}))
         return priors
 
     def _span_prior(self, rows: Sequence[Example]) -> SpanPrior:

@@ -52,7 +52,8 @@ class Shots(BaseModel):
     retrieved: int = Setting(default=4, ge=0)
     """Nearest examples of a pool for each record; used when a pool is given."""
     prior: float = Setting(default=1.0, ge=0.0)
-    """Weight of what the pool's labels alone say (prior.py), in the answer to a label or codes ask; 0: none."""
+    """Weight of what labelled rows alone say (prior.py) in the answer to a label or codes ask; 0: none. The rows are
+    the pool's, without one the shipped examples and descriptions."""
 
 
 class Plan(BaseModel):

@@ -3,6 +3,7 @@
 The rows' view is a linear support vector machine on character n-gram TF-IDF (Joachims 1998), the classifier
 that one would take without a language model. It multiplies the model's own probabilities, as one expert
 does another's (product of experts, Hinton 2002): the model reads meaning, the rows know the house's custom.
+Without a pool the shipped examples and label descriptions are the rows: few, and still worth 7 points in 20 types.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ LEAST_UNSEEN, MOST_UNSEEN = 1e-4, 0.5
 class RowPrior:
     """Probabilities of a closed field's values from labelled rows alone.
 
-    `labels` are the right values of `rows`, as texts; `texts` are all values that the field has.
+    `rows` are records with the texts of their right values; `texts` are all values that the field has.
     """
 
-    def __init__(self, rows: Sequence[Record], labels: Sequence[str], texts: Sequence[str]) -> None:
+    def __init__(self, rows: Sequence[tuple[Record, str]], texts: Sequence[str]) -> None:
+        labels = [label for _, label in rows]
         self._texts = list(texts)
         counts = Counter(labels)
         # Good (1953): the chance that the next row has a label not yet seen is the share of labels seen once.
@@ -39,7 +41,7 @@ class RowPrior:
         self._unseen = min(max(once if unseen else 0.0, LEAST_UNSEEN), MOST_UNSEEN)
         self._column = {text: i for i, text in enumerate(self._texts)}
         self._vectorizer = vectorizer()
-        matrix = self._vectorizer.fit_transform(plain_text(row) for row in rows)
+        matrix = self._vectorizer.fit_transform(plain_text(record) for record, _ in rows)
         self._classes = sorted(counts)
         self._model = LinearSVC().fit(matrix, labels) if len(counts) > 1 else None
 

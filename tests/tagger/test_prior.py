@@ -21,7 +21,7 @@ ROWS = [(Record(title, {"title": title}), label) for label, titles in TITLES.ite
 
 
 def prior(*extra: str) -> RowPrior:
-    return RowPrior([r for r, _ in ROWS], [label for _, label in ROWS], [*TITLES, *extra])
+    return RowPrior(ROWS, [*TITLES, *extra])
 
 
 def shares(of: RowPrior, title: str) -> dict[str, float]:
@@ -43,7 +43,7 @@ def test_a_label_without_a_row_keeps_a_chance() -> None:
 
 
 def test_rows_that_are_all_of_different_labels_leave_much_to_the_others() -> None:
-    one_each = RowPrior([ROWS[0][0], ROWS[3][0]], ["Tea", "Coffee"], ["Tea", "Coffee", "Soup", "Rice"])
+    one_each = RowPrior([ROWS[0], ROWS[3]], ["Tea", "Coffee", "Soup", "Rice"])
 
     found = shares(one_each, "green tea bags")
 
@@ -51,7 +51,7 @@ def test_rows_that_are_all_of_different_labels_leave_much_to_the_others() -> Non
 
 
 def test_rows_of_one_label_alone_say_only_that_it_occurs() -> None:
-    found = shares(RowPrior([ROWS[0][0]], ["Tea"], ["Tea", "Coffee"]), "coffee")
+    found = shares(RowPrior([ROWS[0]], ["Tea", "Coffee"]), "coffee")
 
     assert found["Tea"] > found["Coffee"] > 0
 
@@ -70,22 +70,30 @@ def test_combine_is_the_normalised_product() -> None:
 POOL = [Example(record, {"category": label}) for record, label in ROWS]
 
 
+WAVERING = ScriptedEngine(lambda prompt: {"Coffee": 0.55, "Tea": 0.45})
+
+
+def without_rows(task: Task) -> Task:
+    return replace(task, plan=task.plan.model_copy(update={"shots": Shots(prior=0)}))
+
+
 def test_rows_that_are_sure_outvote_a_wavering_model() -> None:
-    wavering = ScriptedEngine(lambda prompt: {"Coffee": 0.55, "Tea": 0.45})
+    tagging = Tagger("category", engine=WAVERING, shots=POOL).tag({"title": "green tea 20 bags"})
 
-    alone = Tagger("category", engine=wavering).tag({"title": "green tea 20 bags"})
-    joined = Tagger("category", engine=wavering, shots=POOL).tag({"title": "green tea 20 bags"})
-
-    assert alone.value("category") == "Coffee"
-    assert joined.value("category") == "Tea"
-    assert joined.tags["category"].probability > 0.8
-    assert joined.tags["category"].alternatives[0].value == "Coffee"
+    assert tagging.value("category") == "Tea"
+    assert tagging.tags["category"].probability > 0.8
+    assert tagging.tags["category"].alternatives[0].value == "Coffee"
 
 
-def test_a_plan_can_leave_the_rows_out(category: Task) -> None:
-    plan = category.plan.model_copy(update={"shots": Shots(prior=0)})
-    wavering = ScriptedEngine(lambda prompt: {"Coffee": 0.55, "Tea": 0.45})
+def test_without_a_pool_the_shipped_examples_and_descriptions_speak() -> None:
+    tagging = Tagger("category", engine=WAVERING).tag({"title": "green tea, 20 bags"})
 
-    tagging = Tagger(replace(category, plan=plan), engine=wavering, shots=POOL).tag({"title": "green tea"})
+    assert tagging.value("category") == "Tea"
 
+
+@pytest.mark.parametrize("shots", [POOL, None])
+def test_a_plan_can_leave_the_rows_out(category: Task, shots: list[Example] | None) -> None:
+    tagging = Tagger(without_rows(category), engine=WAVERING, shots=shots).tag({"title": "green tea"})
+
+    assert tagging.value("category") == "Coffee"
     assert tagging.tags["category"].probability == pytest.approx(0.55)
