@@ -7,6 +7,7 @@ out-of-fold probabilities, so that no row vouches for itself.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +22,7 @@ from eval.score import Verdict
 from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, open_features
 from tagger.decide import decide
 from tagger.errors import SourceError
-from tagger.grammar import closed_values, value_text
+from tagger.grammar import closed_values, read_value, value_text
 from tagger.schema import FieldBase
 
 FOLDS = 5
@@ -86,10 +87,7 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
     for row in run.rows:
         tags = {}
         for name, tag in row.tags.items():
-            found = decide(
-                name, fields[name], tag.value, tag.scores(),
-                inferred=tag.inferred, prior=weight, calibration=calibration,
-            )  # fmt: skip
+            found = decide(name, fields[name], tag.value, tag.scores(), prior=weight, calibration=calibration)
             tags[name] = tag.model_copy(update={"value": found.value, "p": found.p, "abstained": found.abstained})
         silent = tags and all(tag.abstained for tag in tags.values())
         outcome = row.outcome if row.outcome in ("rejected", "failed") else "abstained" if silent else "tagged"
@@ -133,7 +131,7 @@ def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, Field
         else:
             fits[name] = Fit(closed=_closed(fields[name], [v for v in own if v.gold is not None]))
     if opened:
-        fits |= _opened(opened)
+        fits |= _opened(opened, fields)
     head = run.header
     return Calibration(
         task_version=head.task_version,
@@ -165,12 +163,14 @@ def _closed(field: FieldBase, judged: Sequence[Verdict]) -> ClosedFit:
     return ClosedFit(model=round(float(found.x[0]), 4), rows=round(float(found.x[1]), 4))
 
 
-def _opened(judged: Sequence[Verdict]) -> dict[str, Fit]:
-    """One regression over all open fields; a field's intercept is drawn towards the common one (L2)."""
-    names = sorted({v.field for v in judged})
-    features = np.array([open_features(v.tag.scores(), v.tag.inferred) for v in judged if v.tag])
-    own = np.array([[v.field == name for name in names] for v in judged], float)
-    correct = [v.correct for v in judged]
+def _opened(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[str, Fit]:
+    """One regression over the candidates of all open fields; a field's intercept is drawn towards the common
+    one (L2), which a field without a candidate gets."""
+    names = sorted(name for name, field in fields.items() if closed_values(field) is None)
+    told = [(v, v.tag.scores(), text) for v in judged if v.tag for text in v.tag.scores().candidates]
+    features = np.array([open_features(scores, text) for _, scores, text in told])
+    own = np.array([[v.field == name for name in names] for v, _, _ in told], float)
+    correct = [read_value(fields[v.field], json.loads(text)) in v.golds for v, _, text in told]
     if len(set(correct)) < 2:
         raise SourceError("all answers are right, or all wrong: there is nothing to calibrate on")
     model = LogisticRegression(C=1.0, max_iter=1000).fit(np.hstack([features[:, 1:], own]), correct)

@@ -1,8 +1,8 @@
 """A task with labelled rows in, the verdicts on what one would otherwise use out: the floor that a model must beat.
 
 It learns from the same labelled rows and needs no language model: for one label a linear classifier on character
-TF-IDF (Joachims 1998), for attributes a look-up of the values already known. What comes out are verdicts as on a
-run (score.py), so all figures work on them.
+TF-IDF (Joachims 1998), for attributes a conditional random field, or a look-up of the values already known. What
+comes out are verdicts as on a run (score.py), so all figures work on them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -19,14 +19,14 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from eval.figures import Figure, share
+from eval.figures import Figure, bootstrap, share
 from eval.score import Kind, Verdict
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.likeness import plain_text, vectorizer
-from tagger.prior import SHARPNESS, SpanPrior
-from tagger.record import Record
+from tagger.prior import SHARPNESS
 from tagger.schema import LabelField, PathField, TextField
+from tagger.spans import SpanPrior
 from tagger.task import Task
 
 CLASSIFIERS = {
@@ -45,11 +45,11 @@ class Floor:
     verdicts: list[Verdict]
     """In the order of the judged rows, a verdict for each field that is asked."""
     tried: Mapping[str, Figure] = field(default_factory=dict)
-    """Share of dev rows right by each classifier that was tried; empty for the look-up, which chooses nothing."""
+    """What each method that was tried did on the dev rows: the share right, for attributes strict F1."""
 
 
 def floor(task: Task, train: Sequence[Example], dev: Sequence[Example], judged: Sequence[Example]) -> Floor:
-    """The floor for a task: `linear_floor` for one label or path, `lookup_floor` (train and dev) for text fields.
+    """The floor for a task: `linear_floor` for one label or path, `span_floor` for text fields.
 
     Raises SettingsError for a task of any other kind, and what those two raise.
     """
@@ -57,7 +57,7 @@ def floor(task: Task, train: Sequence[Example], dev: Sequence[Example], judged: 
     if len(kinds) == 1 and isinstance(kinds[0], LabelField | PathField):
         return linear_floor(next(iter(task.fields)), train, dev, judged)
     if all(isinstance(kind, TextField) for kind in kinds):
-        return lookup_floor(task, [*train, *dev], judged)
+        return span_floor(task, train, dev, judged)
     found = ", ".join(sorted({type(kind).__name__.removesuffix("Field").lower() for kind in kinds}))
     hint = "the floor is defined for one label or path, and for text fields alone"
     raise SettingsError(f"task {task.id!r} has no floor: {len(kinds)} fields of kind {found}", hint=hint)
@@ -95,27 +95,35 @@ def linear_floor(name: str, train: Sequence[Example], dev: Sequence[Example], ju
     return Floor(method, [_verdict(e, name, *answer) for e, answer in zip(judged, answers, strict=True)], tried)
 
 
+def span_floor(task: Task, train: Sequence[Example], dev: Sequence[Example], judged: Sequence[Example]) -> Floor:
+    """The better of `lookup_floor` and `field_floor`, by strict F1 on the dev rows; both know the train rows.
+
+    Raises SourceError for no train, dev or judged rows.
+    """
+    methods = {"longest known value in the text": lookup_floor, "conditional random field": field_floor}
+    tried = {name: bootstrap(judge(task, train, dev).verdicts, lambda c: c.f1) for name, judge in methods.items()}
+    best = max(tried, key=lambda name: tried[name].value)
+    return replace(methods[best](task, train, judged), tried=tried)
+
+
 def lookup_floor(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> Floor:
     """For each text field the longest value that a row of the same group is labelled with and that stands in the text.
 
     Case counts, and no letter, digit or underscore may go on at either end, but Chinese characters may: their
     words have no spaces. Of values of one length the more frequent is taken. A verdict's probability is the
-    share of rows with the value in their text that are labelled with it (tagger.prior.SpanPrior). Raises
+    share of rows with the value in their text that are labelled with it (tagger.spans.SpanPrior). Raises
     SourceError for no known or judged rows.
     """
-    for rows, what in ((known, "rows to look values up in"), (judged, "rows to judge on")):
-        if not rows:
-            raise SourceError(f"no labelled {what}")
-    groups = [task.group(e.record) for e in known]
+    prior, free = _span_prior(task, known, judged)
     values: dict[tuple[str, str], Counter[str]] = {}
-    for example, group in zip(known, groups, strict=True):
+    for example in known:
         for name, value in example.answer.items():
-            values.setdefault((group, name), Counter()).update([value, *example.also.get(name, ())])
+            found = values.setdefault((task.group(example.record), name), Counter())
+            found.update([value, *example.also.get(name, ())])
     ranked = {key: sorted(found, key=lambda v: (-len(v), -found[v], v)) for key, found in values.items()}
-    prior = SpanPrior([e.record for e in known], [e.answer for e in known], groups)
     verdicts = []
     for example in judged:
-        texts, group = _texts(task, example.record), task.group(example.record)
+        texts, group = [example.record.values[column] for column in free], task.group(example.record)
         for name in task.asked(example.record):
             value = next((v for v in ranked.get((group, name), ()) if _stands(v, texts)), None)
             p = prior.share(name, value, example.record, group) if value else 0.0
@@ -123,9 +131,29 @@ def lookup_floor(task: Task, known: Sequence[Example], judged: Sequence[Example]
     return Floor("longest known value in the text", verdicts)
 
 
-def _texts(task: Task, record: Record) -> list[str]:
-    """The columns that are free text: a column with `allowed` values proves nothing."""
-    return [record.values[name] for name, column in task.columns.items() if not column.allowed]
+def field_floor(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> Floor:
+    """For each text field the likeliest span on the likeliest path of a conditional random field (tagger.spans).
+
+    Raises SourceError for no known or judged rows.
+    """
+    prior, _ = _span_prior(task, known, judged)
+    verdicts = []
+    for example in judged:
+        asked = task.asked(example.record)
+        views = prior.views(example.record, task.group(example.record), {name: [] for name in asked})
+        for name in asked:
+            best = max(views[name].chances.items(), key=lambda item: item[1], default=(None, 0.0))
+            verdicts.append(_verdict(example, name, *best))
+    return Floor("conditional random field", verdicts)
+
+
+def _span_prior(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> tuple[SpanPrior, list[str]]:
+    """What the known rows say, and the columns that are free text: one with `allowed` values proves nothing."""
+    for rows, what in ((known, "rows to look values up in"), (judged, "rows to judge on")):
+        if not rows:
+            raise SourceError(f"no labelled {what}")
+    free = [name for name, column in task.columns.items() if not column.allowed]
+    return SpanPrior([(e.record, e.answer) for e in known], [task.group(e.record) for e in known], free), free
 
 
 def _stands(value: str, texts: Sequence[str]) -> bool:

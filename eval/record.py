@@ -67,16 +67,21 @@ class RunTag(BaseModel):
     model: Mapping[str, float]
     rows: Mapping[str, float] = {}
     least: float = 1.0
+    shares: Mapping[str, float] = {}
+    usual: float = 0.5
     span: tuple[int, int] | None = None
     inferred: bool = False
+    """Whether the record does not hold the value that the model wrote."""
     abstained: bool = False
 
     def scores(self) -> Scores:
-        """The raw scores, as the tagger had them."""
+        """The raw scores, as the tagger had them; of an open value nothing was left out."""
+        if self.shares:
+            return Scores(self.model, self.rows, self.least, self.shares, self.usual, self.inferred)
         texts = {**self.model, **self.rows} if len(self.model) > 1 or len(self.rows) > 1 else self.model
         full = {text: self.model.get(text, LEAST_KEPT / 2) for text in texts}
         rows = {text: self.rows.get(text, LEAST_KEPT / 2) for text in texts} if self.rows else {}
-        return Scores(full, rows, self.least)
+        return Scores(full, rows, self.least, inferred=self.inferred)
 
 
 class RunRow(BaseModel):
@@ -203,15 +208,21 @@ def _run_tag(tag: Tag) -> RunTag:
         value=tag.alternatives[0].value if tag.abstained else tag.value,
         p=round(tag.probability, 6),
         model=_kept(scores.model),
-        rows=_kept(scores.rows),
+        rows=_rounded(scores.rows) if scores.shares else _kept(scores.rows),
         least=round(scores.least, 6),
+        shares=_rounded(scores.shares),
+        usual=round(scores.usual, 6),
         span=(tag.evidence.start, tag.evidence.end) if tag.evidence else None,
-        inferred=tag.inferred,
+        inferred=scores.inferred,
         abstained=tag.abstained,
     )
 
 
 def _kept(shares: Mapping[str, float]) -> dict[str, float]:
     if len(shares) == 1:
-        return {text: round(share, 6) for text, share in shares.items()}
-    return {text: round(share, 6) for text, share in shares.items() if share >= LEAST_KEPT}
+        return _rounded(shares)
+    return _rounded({text: share for text, share in shares.items() if share >= LEAST_KEPT})
+
+
+def _rounded(shares: Mapping[str, float]) -> dict[str, float]:
+    return {text: round(share, 6) for text, share in shares.items()}

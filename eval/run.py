@@ -11,7 +11,7 @@ from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
 
-BATCH = 32
+BATCH = 64
 """Rows between two writes: what a kill can lose."""
 
 

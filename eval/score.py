@@ -38,6 +38,8 @@ class Verdict:
     annotated: bool
     """Whether a labeller looked at this field of this record."""
     tag: RunTag | None = None
+    golds: tuple[Any, ...] = ()
+    """All right values, `gold` among them; empty where the record has none."""
 
     @property
     def correct(self) -> bool:
@@ -83,7 +85,8 @@ def _verdict(row: RunRow, example: Example, name: str) -> Verdict:
         kind = "invented" if gold is None else "right" if value == gold else "wrong"
     else:
         kind = "absent" if gold is None else "missing"
-    return Verdict(row.id, name, gold, value, tag.p if tag else 0.0, kind, annotated, tag)
+    golds = (example.answer[name], *example.also.get(name, ())) if name in example.answer else ()
+    return Verdict(row.id, name, gold, value, tag.p if tag else 0.0, kind, annotated, tag, golds)
 
 
 @dataclass(frozen=True, slots=True)

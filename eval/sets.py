@@ -10,18 +10,19 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
+from tagger.plan import load_plan
 from tagger.record import Column
 from tagger.schema import LabelField
 from tagger.task import Definition, Task, load_task
 
 PLANS = Path(__file__).parent / "plans"
-"""Plans and calibrations of the tasks below that are no folder of prompts/."""
+"""Plans and calibrations of the sets, by their names: fitted to their rows, they are not those of a shipped task."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,15 @@ class LabelledSet:
     task: Callable[[Path], Task]
 
 
-def _shipped(name: str) -> Callable[[Path], Task]:
-    return lambda root: load_task(name)
+def _shipped(task: str, name: str) -> Callable[[Path], Task]:
+    """A shipped task on set `name`, with the plan and calibrations of that set."""
+
+    def load(root: Path) -> Task:
+        shipped, folder = load_task(task), PLANS / name
+        plan = load_plan(folder / "plan.toml", shipped.fields) if (folder / "plan.toml").is_file() else shipped.plan
+        return replace(shipped, plan=plan, folder=folder)
+
+    return load
 
 
 def _labels(name: str, about: str, column: str, field: str, read: Callable[[Any], Sequence[str]]) -> LabelledSet:
@@ -49,11 +57,11 @@ def _labels(name: str, about: str, column: str, field: str, read: Callable[[Any]
 
 
 SETS = {
-    "category": LabelledSet(("ae-110k", "oa-mine"), _shipped("category")),
-    "ae-110k": LabelledSet(("ae-110k",), _shipped("attributes")),
-    "oa-mine": LabelledSet(("oa-mine",), _shipped("attributes")),
-    "online-shopping-10-zh": LabelledSet(("online-shopping-10-zh",), _shipped("zh_category")),
-    "eprstmt-zh": LabelledSet(("eprstmt-zh",), _shipped("zh_sentiment")),
+    "category": LabelledSet(("ae-110k", "oa-mine"), _shipped("category", "category")),
+    "ae-110k": LabelledSet(("ae-110k",), _shipped("attributes", "ae-110k")),
+    "oa-mine": LabelledSet(("oa-mine",), _shipped("attributes", "oa-mine")),
+    "online-shopping-10-zh": LabelledSet(("online-shopping-10-zh",), _shipped("zh_category", "online-shopping-10-zh")),
+    "eprstmt-zh": LabelledSet(("eprstmt-zh",), _shipped("zh_sentiment", "eprstmt-zh")),
     "instacart-aisles": _labels(
         "instacart-aisles",
         "The user shows names of groceries. Answer with the supermarket aisle where each stands.",

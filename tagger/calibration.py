@@ -21,7 +21,10 @@ from tagger.errors import TaskError
 from tagger.plan import validation_text
 from tagger.prior import combine
 
-FEATURES = ("bias", "model", "least", "rows", "inferred")
+FEATURES = ("bias", "written", "model", "least", "rows", "share", "usual", "other", "inferred")
+"""Of an open value: 1; whether the model wrote it; its log-odds and those of its least likely token, if so; the
+log-odds that labelled rows give it, of the share of rows that label it so, and of the share that has the field; the
+probability of the likeliest other value; whether the record does not hold it. Without rows theirs are 0."""
 
 
 class ClosedFit(BaseModel):
@@ -66,15 +69,18 @@ class Calibration(BaseModel):
     with_pool: bool
     fields: Mapping[str, Fit]
 
-    def chances(self, name: str, scores: Scores, inferred: bool) -> dict[str, float]:
+    def chances(self, name: str, scores: Scores) -> dict[str, float]:
         """Calibrated probabilities of a field's values, by their texts."""
         fit = self.fields.get(name, Fit())
         if fit.closed:
             tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, fit.closed.model)
             return combine(tempered, scores.rows, fit.closed.rows) if scores.rows else tempered
         if fit.open:
-            weights = zip(fit.open.weights, open_features(scores, inferred), strict=True)
-            return {text: expit(sum(w * x for w, x in weights)) for text in scores.model}
+            found = {text: open_features(scores, text) for text in scores.candidates}
+            return {
+                text: expit(sum(w * x for w, x in zip(fit.open.weights, features, strict=True)))
+                for text, features in found.items()
+            }
         return dict(scores.model)
 
     def threshold(self, name: str) -> float:
@@ -116,17 +122,26 @@ def save_calibration(path: Path, calibration: Calibration) -> None:
     path.write_text(text + "\n", "utf-8")
 
 
-def open_features(scores: Scores, inferred: bool) -> list[float]:
-    """FEATURES of an open value: 1, log-odds of the value, of its least likely token and of the labelled rows
-    (0 without rows), and whether the record does not hold it."""
-    (model,) = scores.model.values()
-    rows = logit(next(iter(scores.rows.values()))) if scores.rows else 0.0
-    return [1.0, logit(model), logit(scores.least), rows, float(inferred)]
+def open_features(scores: Scores, text: str) -> list[float]:
+    """FEATURES of one candidate."""
+    written = text in scores.model
+    others = [max(scores.model.get(t, 0), scores.rows.get(t, 0)) for t in scores.candidates if t != text]
+    return [
+        1.0,
+        float(written),
+        logit(scores.model[text]) if written else 0.0,
+        logit(scores.least) if written else 0.0,
+        logit(scores.rows[text]) if scores.rows else 0.0,
+        logit(scores.shares[text]) if scores.rows else 0.0,
+        logit(scores.usual) if scores.rows else 0.0,
+        max(others, default=0.0),
+        float(written and scores.inferred),
+    ]
 
 
 def logit(probability: float) -> float:
-    """Log-odds, kept within what six decimals can tell apart."""
-    kept = min(max(probability, 1e-6), 1 - 1e-6)
+    """Log-odds, kept within what four decimals can tell apart: beyond, a model's and a row's say is no surer."""
+    kept = min(max(probability, 1e-4), 1 - 1e-4)
     return math.log(kept / (1 - kept))
 
 

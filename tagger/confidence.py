@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tagger.ask import Answer, choice_values
@@ -24,14 +24,25 @@ from tagger.schema import FieldBase
 class Scores:
     """What is known about one value before calibration, by the texts of values.
 
-    `model` has every value of a closed field, and of an open one the value that was written (its JSON text).
-    `rows` is what labelled rows say of the same texts (prior.py); empty without labelled rows.
-    `least` is the probability of the least likely token of an open value; 1 for closed ones.
+    `model` has every value of a closed field, and of an open one the value that was written (its JSON text), if any.
+    `rows` is what labelled rows say of the same texts (prior.py), and of an open field's values that the rows
+    propose themselves (spans.py); empty without labelled rows.
+    `least` is the probability of the least likely token of an open value; 1 for closed ones. `inferred`: it is a
+    verbatim value that the record does not hold. `shares` and `usual` are those of spans.SpanView, for open values
+    with labelled rows.
     """
 
     model: Mapping[str, float]
     rows: Mapping[str, float]
     least: float = 1.0
+    shares: Mapping[str, float] = field(default_factory=dict)
+    usual: float = 0.5
+    inferred: bool = False
+
+    @property
+    def candidates(self) -> list[str]:
+        """The texts that may be said: the model's, and those that the rows propose."""
+        return list(dict.fromkeys([*self.model, *self.rows]))
 
 
 def raw_scores(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dict[str, Scores]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from tagger.calibration import Calibration
 from tagger.confidence import Scores
-from tagger.grammar import closed_values, value_text
-from tagger.prior import combine
+from tagger.grammar import closed_values, read_value, spell_value, value_text
+from tagger.prior import combine, pool
 from tagger.schema import FieldBase
 
 
@@ -16,7 +17,7 @@ from tagger.schema import FieldBase
 class Decision:
     """A value with its probability, and whether that is too little to say it.
 
-    `others` are the other values of a closed field with their probabilities, likeliest first.
+    `others` are the other values of the field with their probabilities, likeliest first.
     """
 
     value: Any
@@ -31,27 +32,30 @@ def decide(
     written: Any,
     scores: Scores,
     *,
-    inferred: bool,
     prior: float,
     calibration: Calibration | None,
 ) -> Decision:
-    """Decide on field `name`, for which the model has `written` a value.
+    """Decide on field `name`, for which the model has `written` a value (None: the rows alone propose one).
 
-    Where labelled rows speak (with weight `prior`, or as the calibration weighs them), a closed field gets its
-    likeliest value, else what was written stands. `inferred`: the record does not hold the value.
+    Where labelled rows speak (with weight `prior`, or as the calibration weighs them), a field gets its likeliest
+    value, else what was written stands.
     """
     closed = closed_values(field)
+    threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
     if calibration:
-        chances = calibration.chances(name, scores, inferred)
+        chances = calibration.chances(name, scores)
     elif closed and scores.rows:
         chances = combine(scores.model, scores.rows, prior)
+    elif scores.rows and prior:
+        chances = pool(scores.model, scores.rows, prior)
+        # A value that one of the two alone names has to be likelier than not to that one.
+        threshold = max(threshold, min(prior, 1.0) / 2 / (1 + prior))
     else:
-        chances = dict(scores.model)
-    value = written
-    if closed and scores.rows:
-        value = closed[max(chances, key=lambda text: chances[text])]
-    p = chances[value_text(field, value)] if closed else max(chances.values())
-    ranked = sorted(chances.items(), key=lambda item: -item[1])
-    others = tuple((closed[text], chance) for text, chance in ranked if closed[text] != value) if closed else ()
-    threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
-    return Decision(value, p, p < threshold, others)
+        chances = dict(scores.model) or dict.fromkeys(scores.rows, 0.0)
+    texts = {text: closed[text] if closed else read_value(field, json.loads(text)) for text in chances}
+    said = value_text(field, written) if closed else spell_value(field, written) if written is not None else ""
+    if scores.rows or said not in chances:
+        said = max(chances, key=lambda text: chances[text])
+    others = [(texts[text], p) for text, p in sorted(chances.items(), key=lambda item: -item[1]) if text != said]
+    p = chances[said]
+    return Decision(texts[said], p, p < threshold or p == 0, tuple(others))

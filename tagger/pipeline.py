@@ -17,15 +17,16 @@ from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values, value_text
+from tagger.grammar import closed_values, spell_value, value_text
 from tagger.plan import Ask
-from tagger.prior import RowPrior, SpanPrior
+from tagger.prior import RowPrior
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.schema import FieldBase, TextField
 from tagger.shortlist import Shortlist, narrowed
 from tagger.shots import ShotPool
+from tagger.spans import SpanPrior
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Tagger:
         self._shortlists: dict[Ask, Shortlist] = {}
         self._pool = ShotPool(self.task, shown) if shown else None
         self._priors = self._row_priors()
-        self._spans = self._span_prior(shown) if shown else None
+        self._spans = self._span_prior(shown) if shown and self.task.plan.shots.prior else None
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
@@ -84,7 +85,7 @@ class Tagger:
             f"{info.engine}/{info.dtype}",
         )
         self.calibration = self._calibration(info.model) if calibrated else None
-        self._heads: dict[tuple[Ask, tuple[str, ...]], Head] = {}
+        self._heads: dict[tuple[Ask, tuple[str, ...], str], Head] = {}
 
     @overload
     def tag(self, records: Mapping[str, Any]) -> Tagging: ...
@@ -130,8 +131,8 @@ class Tagger:
 
     def _questions(self, ask: Ask, records: Sequence[Record]) -> list[tuple[dict[str, FieldBase], Prompt]]:
         """For each record the fields as they are asked of it, a shortlist in place of all labels, and the prompt."""
-        count = self.task.plan.shots.retrieved
-        shots = self._pool.nearest(records, count) if self._pool else [[] for _ in records]
+        plan = self.task.plan.shots
+        shots = self._pool.nearest(records, plan.retrieved, plan.common) if self._pool else [[] for _ in records]
         listed = self._candidates(ask, records)
         questions = []
         for record, near, candidates in zip(records, shots, listed, strict=True):
@@ -168,8 +169,12 @@ class Tagger:
         return priors
 
     def _span_prior(self, rows: Sequence[Example]) -> SpanPrior:
+        spans = {name for name, field in self.task.fields.items() if isinstance(field, TextField) and field.verbatim}
+        answers = [{name: value for name, value in row.answer.items() if name in spans} for row in rows]
+        texts = [name for name, column in self.task.columns.items() if not column.allowed]
         records = [row.record for row in rows]
-        return SpanPrior(records, [row.answer for row in rows], [self.task.group(record) for record in records])
+        groups = [self.task.group(record) for record in records]
+        return SpanPrior(list(zip(records, answers, strict=True)), groups, texts)
 
     def _calibration(self, model: str) -> Calibration | None:
         if self.task.folder is None:
@@ -185,11 +190,14 @@ class Tagger:
         return {name: f for name, f in self.task.asked(record).items() if name in ask.fields}
 
     def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record) -> Head:
-        key = ask, tuple(fields)
+        key = ask, tuple(fields), self.task.group(record)
         if key not in self._heads:
-            fixed = [] if self._pool else self._showable(self.task.examples)[: self.task.plan.shots.fixed]
-            asked = self.task.asked(record)
-            shown = [e for e in fixed if self.task.asked(e.record) == asked]
+            plan = self.task.plan.shots
+            if self._pool:
+                shown = self._pool.common(self.task.group(record), plan.common)
+            else:
+                fixed, asked = self._showable(self.task.examples)[: plan.fixed], self.task.asked(record)
+                shown = [e for e in fixed if self.task.asked(e.record) == asked]
             self._heads[key] = render_head(self.task, ask, fields, shown)
         return self._heads[key]
 
@@ -216,26 +224,48 @@ class Tagger:
         if isinstance(answer, NoAnswer):
             work.trouble = work.trouble or answer
             return
-        for name, scores in raw_scores(ask, fields, answer).items():
-            if isinstance(fields[name], TextField) and self._spans:
-                (literal,) = scores.model
-                group = self.task.group(work.record)
-                share = self._spans.share(name, answer.values[name], work.record, group)
-                scores = replace(scores, rows={literal: share})
-            elif rows:
-                scores = replace(scores, rows={text: rows[text] for text in scores.model})
-            work.tags[name] = self._tag(name, fields[name], answer.values[name], scores, work.record)
+        found = raw_scores(ask, fields, answer)
+        if rows:
+            found = {name: replace(scores, rows={t: rows[t] for t in scores.model}) for name, scores in found.items()}
+        if ask.form == "json" and self._spans:
+            found |= self._with_spans(found, fields, answer.values, work.record)
+        for name in fields:
+            if name in found:
+                work.tags[name] = self._tag(name, fields[name], answer.values.get(name), found[name], work.record)
+
+    def _with_spans(
+        self,
+        found: Mapping[str, Scores],
+        fields: Mapping[str, FieldBase],
+        values: Mapping[str, Any],
+        record: Record,
+    ) -> dict[str, Scores]:
+        """The scores of verbatim fields with what labelled rows say of the written values, and propose themselves."""
+        assert self._spans
+        names = [name for name, field in fields.items() if isinstance(field, TextField) and field.verbatim]
+        written = {name: [values[name]] if name in values else [] for name in names}
+        joined = {}
+        for name, view in self._spans.views(record, self.task.group(record), written).items():
+            if view.chances:
+                own = found.get(name, Scores({}, {}))
+                rows = {spell_value(fields[name], value): p for value, p in view.chances.items()}
+                shares = {spell_value(fields[name], value): p for value, p in view.shares.items()}
+                joined[name] = replace(own, rows=rows, shares=shares, usual=view.usual)
+        return joined
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
         verbatim = isinstance(field, TextField) and field.verbatim
-        place = find(written, record.values) if verbatim else None
-        inferred = verbatim and place is None
+        if verbatim and written is not None:
+            scores = replace(scores, inferred=find(written, record.values) is None)
         prior = self.task.plan.shots.prior
-        found = decide(name, field, written, scores, inferred=inferred, prior=prior, calibration=self.calibration)
+        found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
         value, others = found.value, [Alternative(other, p) for other, p in found.others]
+        place = find(value, record.values) if verbatim else None
         if found.abstained:
             value, others = None, [Alternative(found.value, found.p), *others]
-        return Tag(value, found.p, place, inferred, found.abstained, tuple(others[:ALTERNATIVES]), scores)
+        return Tag(
+            value, found.p, place, verbatim and place is None, found.abstained, tuple(others[:ALTERNATIVES]), scores
+        )
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"

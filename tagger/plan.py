@@ -51,9 +51,11 @@ class Shots(BaseModel):
     """At most this many shipped examples, in the cached part; used when no pool is given."""
     retrieved: int = Setting(default=4, ge=0)
     """Nearest examples of a pool for each record; used when a pool is given."""
+    common: int = Setting(default=0, ge=0)
+    """Examples of the pool that stand for the others, shown to all records in the cached part."""
     prior: float = Setting(default=1.0, ge=0.0)
-    """Weight of what labelled rows alone say (prior.py) in the answer to a label or codes ask; 0: none. The rows are
-    the pool's, without one the shipped examples and descriptions."""
+    """Weight of what labelled rows alone say (prior.py, spans.py); 0: none. The rows are the pool's; without one a
+    label or codes ask takes the shipped examples and descriptions, and verbatim texts nothing."""
 
 
 class Plan(BaseModel):
@@ -69,7 +71,7 @@ class Plan(BaseModel):
     @property
     def id(self) -> str:
         """Eight hex digits that change with the plan."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:8]
 
 
 def load_plan(path: Path, fields: Mapping[str, FieldBase]) -> Plan:

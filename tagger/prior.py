@@ -64,30 +64,15 @@ class RowPrior:
         return shares
 
 
-class SpanPrior:
-    """How far labelled rows bear out a verbatim value: of the rows whose text holds it, the share that label it so.
-
-    Rows count whose group (the value of the task's `when` column) is the record's own.
-    """
-
-    def __init__(self, rows: Sequence[Record], answers: Sequence[Mapping[str, object]], groups: Sequence[str]) -> None:
-        self._rows: dict[str, list[tuple[str, Mapping[str, object]]]] = {}
-        for row, answer, group in zip(rows, answers, groups, strict=True):
-            self._rows.setdefault(group, []).append((plain_text(row), answer))
-
-    def share(self, name: str, value: str, record: Record, group: str) -> float:
-        """The share for field `name`, drawn towards one half by one more row (Laplace); 0.5 where no row holds it.
-
-        The record's own row, should it be among the rows, does not count.
-        """
-        folded, own = plain_text(Record("", {"value": value})), plain_text(record)
-        holding = [answer for text, answer in self._rows.get(group, ()) if folded in text and text != own]
-        same = sum(str(answer.get(name, "")).casefold() == value.casefold() for answer in holding)
-        return (same + 0.5) / (len(holding) + 1)
-
-
 def combine(model: Mapping[str, float], rows: Mapping[str, float], weight: float) -> dict[str, float]:
     """The product of the model's probabilities and the rows' to the power of `weight`, summing to 1."""
     product = {text: share * rows[text] ** weight for text, share in model.items()}
     total = sum(product.values())
     return {text: share / total for text, share in product.items()} if total else dict(model)
+
+
+def pool(model: Mapping[str, float], rows: Mapping[str, float], weight: float) -> dict[str, float]:
+    """The weighted mean of both probabilities of each text, 0 where one of them does not name it (linear opinion
+    pool, Stone 1961). For open values: what one expert has not thought of is not thereby ruled out."""
+    texts = dict.fromkeys([*model, *rows])
+    return {text: (model.get(text, 0.0) + weight * rows.get(text, 0.0)) / (1 + weight) for text in texts}

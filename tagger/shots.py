@@ -1,4 +1,4 @@
-"""A record and a pool in, its nearest labelled examples out.
+"""A record and a pool in, its nearest labelled examples out, and those that stand for the pool.
 
 Likeness is the cosine of character TF-IDF vectors. Bodies end with the nearest example, because a model leans
 on what it read last.
@@ -16,6 +16,9 @@ from tagger.likeness import plain_text, vectorizer
 from tagger.record import Record
 from tagger.task import Task
 
+MOST_COMPARED = 2000
+"""Examples of a group among which those that stand for all are sought, the first."""
+
 
 class ShotPool:
     """Labelled examples of a task, indexed once."""
@@ -27,6 +30,7 @@ class ShotPool:
         self._texts = np.array([plain_text(example.record) for example in self._examples])
         self._vectorizer = vectorizer()
         self._matrix = self._vectorizer.fit_transform(self._texts)
+        self._chosen: dict[tuple[str, int], list[int]] = {}
 
     @property
     def id(self) -> str:
@@ -36,17 +40,42 @@ class ShotPool:
         )
         return hashlib.sha256(shown.encode()).hexdigest()[:8]
 
-    def nearest(self, records: Sequence[Record], count: int) -> list[list[Example]]:
+    def nearest(self, records: Sequence[Record], count: int, common: int = 0) -> list[list[Example]]:
         """For each record its `count` nearest examples that answer the same fields, the nearest last.
 
-        An example with the record's own text is left out: it would be the record with its answer.
+        An example with the record's own text is left out: it would be the record with its answer. So are the
+        `common` examples of the record's group, which it is shown already.
         """
         if not records or count == 0:
             return [[] for _ in records]
         likeness = (self._vectorizer.transform([plain_text(r) for r in records]) @ self._matrix.T).toarray()
-        return [self._pick(record, row, count) for record, row in zip(records, likeness, strict=True)]
+        return [self._pick(record, row, count, common) for record, row in zip(records, likeness, strict=True)]
 
-    def _pick(self, record: Record, likeness: np.ndarray, count: int) -> list[Example]:
-        allowed = (self._groups == self._task.group(record)) & (self._texts != plain_text(record))
+    def common(self, group: str, count: int) -> list[Example]:
+        """The `count` examples of a group that together are most like the others.
+
+        Each in turn is the one that adds most to the sum, over the group's examples, of their likeness to the nearest
+        one taken (facility location; Nemhauser et al. 1978), the last first, for a model leans on what it read last.
+        """
+        return [self._examples[i] for i in reversed(self._representatives(group, count))]
+
+    def _pick(self, record: Record, likeness: np.ndarray, count: int, common: int) -> list[Example]:
+        group = self._task.group(record)
+        allowed = (self._groups == group) & (self._texts != plain_text(record))
+        allowed[self._representatives(group, common)] = False
         ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")[:count]
         return [self._examples[i] for i in reversed(ranked) if allowed[i]]
+
+    def _representatives(self, group: str, count: int) -> list[int]:
+        if (group, count) not in self._chosen:
+            members = np.flatnonzero(self._groups == group)[: MOST_COMPARED if count else 0]
+            likeness = (self._matrix[members] @ self._matrix[members].T).toarray()
+            chosen: list[int] = []
+            nearest = np.zeros(len(members))
+            for _ in range(min(count, len(members))):
+                gains = np.maximum(likeness, nearest[:, None]).sum(axis=0)
+                gains[chosen] = -1
+                chosen.append(int(np.argmax(gains)))
+                nearest = np.maximum(nearest, likeness[:, chosen[-1]])
+            self._chosen[group, count] = members[chosen].tolist()
+        return self._chosen[group, count]

@@ -16,12 +16,17 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, DynamicCache
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 BATCH_TOKENS = 1024
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
 KEPT_TOKENS = 32_768
 """Tokens of heads whose keys and values stay in memory; the least recently used go first."""
+
+GROUPED = "grouped"
+"""The name under which transformers knows `grouped_attention`."""
 
 Key = tuple[int, tuple[int, ...]]
 """A row of a batch, and the tokens behind its body where the search for a label branched off."""
@@ -68,6 +73,8 @@ class PackedModel:
         chosen = getattr(torch, dtype) if dtype else fastest_dtype(self.device)
         self.hf: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=chosen, local_files_only=True)
         self.hf.to(self.device).eval()
+        if self.hf.config._attn_implementation == "sdpa":
+            self.hf.set_attn_implementation(GROUPED)
         self.dtype = str(chosen).removeprefix("torch.")
         self.limit = int(getattr(self.hf.config, "max_position_embeddings", 1 << 30))
         self._heads: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
@@ -177,6 +184,31 @@ class PackedModel:
         for number, layer in enumerate(self._heads[head].layers):
             fresh.update(layer.keys, layer.values, number)
         return fresh
+
+
+def grouped_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Attention of transformers' `sdpa`, but for one new token in a row: there the query heads that share keys and
+    values (grouped-query attention, Ainslie et al. 2023) stand as so many queries of one head, so that keys and
+    values are read once instead of being copied for each query head (0.6 against 11.6 ms a layer: 16 rows, 600
+    columns, 14 heads over 2, two cores)."""
+    rows, heads, tokens, width = query.shape
+    if tokens > 1 or attention_mask is None or options.get("position_bias") is not None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
+    folded = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+    found = torch.nn.functional.scaled_dot_product_attention(folded, key, value, attention_mask, scale=scaling)
+    return found.reshape(rows, 1, heads, width), None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

@@ -24,7 +24,7 @@ from tagger.engines.packing import Pack, PackedModel, Row
 from tagger.engines.search import Found, Node, search
 from tagger.settings import settings
 
-WRITE_ROWS = 16
+WRITE_ROWS = 64
 """Answers written together: what one pass over the weights serves."""
 TOP = 20
 """Alternatives recorded at a step of a written answer."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from eval.floor import CLASSIFIERS, STRENGTHS, Floor, floor, linear_floor, lookup_floor
+from eval.floor import CLASSIFIERS, STRENGTHS, Floor, field_floor, floor, linear_floor, lookup_floor
 from eval.score import Verdict, counts
 from eval.sets import labelled_set, refuse_leaks, rows
 from tagger import Task
@@ -168,7 +168,25 @@ def test_the_look_up_gives_the_figures_noted_with_the_sets(labelled: Path, name:
     train, dev, test = (rows(task, found, labelled, split) for split in ("train", "dev", "test"))
     refuse_leaks(test, [*train, *dev])
 
-    assert figures(floor(task, train, dev, test).verdicts) == noted
+    assert figures(lookup_floor(task, [*train, *dev], test).verdicts) == noted
+
+
+def test_a_random_field_marks_values_that_it_has_not_seen(wear: Task) -> None:
+    pairs = zip(("Acme", "Bolt", "Cora", "Dune", "Elm"), ("red", "blue", "red", "blue", "red"), strict=True)
+    known = [row(f"{brand} {colour} cap", brand=brand, colour=colour) for brand, colour in pairs]
+
+    found = field_floor(wear, known, [row("Fern red cap"), row("cap")])
+
+    assert answers(found) == {"brand": "Fern", "colour": "red"}
+    assert all(0.5 < v.p <= 1 for v in found.verdicts if v.value)
+
+
+def test_the_better_of_look_up_and_random_field_judges(wear: Task) -> None:
+    known = [row(f"{brand} cap", brand=brand) for brand in ("Acme", "Bolt", "Cora", "Dune", "Elm")]
+    new, old = [row("Fern cap", brand="Fern")], [row("Acme cap", brand="Acme"), row("nice thing")]
+
+    assert floor(wear, known, new, old).method == "conditional random field"
+    assert floor(wear, known, new, old).tried["longest known value in the text"].value == 0
 
 
 def test_the_linear_floor_gives_the_figure_of_the_readme(labelled: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.calibration import (
+    FEATURES,
     Calibration,
     ClosedFit,
     Fit,
@@ -32,7 +33,7 @@ def calibration(fit: Fit, **changed: object) -> Calibration:
 
 
 def test_closed_weights_are_powers() -> None:
-    found = calibration(Fit(closed=ClosedFit(model=2.0, rows=1.0))).chances("f", HALF, False)
+    found = calibration(Fit(closed=ClosedFit(model=2.0, rows=1.0))).chances("f", HALF)
 
     a, b = 0.8**2 * 0.4, 0.2**2 * 0.6
     assert found == pytest.approx({"a": a / (a + b), "b": b / (a + b)})
@@ -41,22 +42,28 @@ def test_closed_weights_are_powers() -> None:
 def test_without_rows_it_is_a_temperature() -> None:
     scores = Scores({"a": 0.8, "b": 0.2}, {})
 
-    found = calibration(Fit(closed=ClosedFit(model=0.5, rows=3.0))).chances("f", scores, False)
+    found = calibration(Fit(closed=ClosedFit(model=0.5, rows=3.0))).chances("f", scores)
 
     assert found["a"] == pytest.approx(0.8**0.5 / (0.8**0.5 + 0.2**0.5))
 
 
 def test_an_open_value_goes_through_the_regression() -> None:
-    fit = Fit(open=OpenFit(weights=(0.5, 1.0, 0.0, 2.0, -3.0)))
-    scores = Scores({'"Acme"': 0.9}, {'"Acme"': 0.7}, least=0.5)
+    weights = dict.fromkeys(FEATURES, 0.0) | {"bias": 0.5, "written": 0.1, "model": 1.0, "rows": 2.0, "share": 3.0}
+    weights |= {"usual": 4.0, "other": -5.0, "inferred": -6.0}
+    fit = Fit(open=OpenFit(weights=tuple(weights.values())))
+    rows, shares = {'"Acme"': 0.7, '"Acme Ltd"': 0.2}, {'"Acme"': 0.6, '"Acme Ltd"': 0.5}
+    scores = Scores({'"Acme"': 0.9}, rows, least=0.5, shares=shares, usual=0.4, inferred=True)
 
-    found = calibration(fit).chances("f", scores, True)
+    found = calibration(fit).chances("f", scores)
 
-    assert found['"Acme"'] == pytest.approx(expit(0.5 + logit(0.9) + 2 * logit(0.7) - 3))
+    common = 0.5 + 4 * logit(0.4)
+    written = common + 0.1 + logit(0.9) + 2 * logit(0.7) + 3 * logit(0.6) - 5 * 0.2 - 6
+    proposed = common + 2 * logit(0.2) + 3 * logit(0.5) - 5 * 0.9
+    assert found == pytest.approx({'"Acme"': expit(written), '"Acme Ltd"': expit(proposed)})
 
 
 def test_a_field_that_was_not_fitted_keeps_its_raw_scores() -> None:
-    assert calibration(Fit()).chances("other", HALF, False) == HALF.model
+    assert calibration(Fit()).chances("other", HALF) == HALF.model
 
 
 @pytest.fixture

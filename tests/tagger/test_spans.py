@@ -1,0 +1,118 @@
+"""What labelled rows say of spans, and how it joins what the model wrote."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tagger import ScriptedEngine, Tagger, Task
+from tagger.example import Example
+from tagger.plan import Shots
+from tagger.record import Column, Record
+from tagger.schema import NumberField, TextField
+from tagger.spans import SpanPrior, marked, words
+from tagger.task import Definition
+
+BRANDS, COLOURS = ("Acme", "Bolt", "Cora", "Dune", "Elm", "Fern"), ("red", "blue", "dark green")
+TITLES = [(f"{brand} {colour} cap", brand, colour) for brand in BRANDS for colour in COLOURS]
+
+
+def record(title: str) -> Record:
+    return Record(title, {"title": title})
+
+
+@pytest.fixture(scope="module")
+def prior() -> SpanPrior:
+    rows = [(record(title), {"brand": brand, "colour": colour}) for title, brand, colour in TITLES]
+    return SpanPrior(rows, [""] * len(rows), ["title"])
+
+
+def test_words_are_runs_marks_and_chinese_characters() -> None:
+    assert [word.text for word in words("Acme 12-oz 红茶x2")] == ["Acme", "12", "-", "oz", "红", "茶", "x2"]
+    assert [(word.start, word.end) for word in words("a  b")] == [(0, 1), (3, 4)]
+
+
+def test_longer_values_are_marked_first_and_no_word_twice() -> None:
+    text = "dark red cap, red"
+
+    labels = marked(words(text), text, {"colour": ["red", "dark red"], "kind": ["cap, red"], "none": ["ed"]})
+
+    assert labels == ["B-colour", "I-colour", "B-kind", "I-kind", "I-kind"]
+
+
+def test_the_rows_mark_a_brand_that_they_have_not_seen(prior: SpanPrior) -> None:
+    views = prior.views(record("Grove dark green cap"), "", {"brand": [], "colour": ["green"]})
+
+    assert list(views["brand"].chances) == ["Grove"]
+    assert views["brand"].chances["Grove"] > 0.5
+    assert views["brand"].shares["Grove"] == 0.5  # no row holds it
+    assert set(views["colour"].chances) == {"green", "dark green"}
+    assert views["colour"].chances["green"] < 0.1 < 0.5 < views["colour"].chances["dark green"]
+    assert views["colour"].shares["dark green"] == pytest.approx(6.5 / 7)
+    assert views["colour"].usual > 0.9
+
+
+def test_a_records_own_row_does_not_bear_it_out(prior: SpanPrior) -> None:
+    assert prior.share("brand", "Acme", record("ACME red cap"), "") == pytest.approx(2.5 / 3)
+    assert prior.share("brand", "Acme", record("Acme pink cap"), "") == pytest.approx(3.5 / 4)
+
+
+def test_rows_that_mark_nothing_propose_nothing() -> None:
+    silent = SpanPrior([(record("a cap"), {})], [""], ["title"])
+
+    for text in ("a cap", ""):
+        view = silent.views(record(text), "", {"brand": ["cap"]})["brand"]
+        assert view.chances == {"cap": 0.0}
+    assert SpanPrior([], [], ["title"]).views(record("cap"), "x", {"brand": []})["brand"].chances == {}
+
+
+@pytest.fixture
+def caps() -> Task:
+    fields = {"brand": TextField(), "colour": TextField(), "pieces": NumberField()}
+    return Task.define("caps", Definition(about="caps", columns={"title": Column()}, fields=fields))
+
+
+POOL = [Example(record(title), {"brand": brand, "colour": colour, "pieces": 1}) for title, brand, colour in TITLES]
+
+
+def says(**answer: object) -> ScriptedEngine:
+    return ScriptedEngine(lambda prompt: json.dumps(answer))
+
+
+def test_rows_add_what_the_model_left_out(caps: Task) -> None:
+    tagging = Tagger(caps, engine=says(brand="Grove"), shots=POOL).tag({"title": "Grove dark green cap"})
+
+    assert (tagging.value("brand"), tagging.value("colour")) == ("Grove", "dark green")
+    assert tagging.tags["colour"].evidence is not None
+    assert tagging.tags["colour"].evidence.text == "dark green"
+    assert tagging.tags["brand"].probability > tagging.tags["colour"].probability
+
+
+def test_the_likelier_of_two_values_is_said_and_the_other_is_an_alternative(caps: Task) -> None:
+    tag = Tagger(caps, engine=says(colour="cap"), shots=POOL).tag({"title": "Acme red cap"}).tags["colour"]
+
+    assert tag.probability == pytest.approx(max(1.0, tag.alternatives[0].probability * 2) / 2, abs=0.01)
+    assert {tag.value, tag.alternatives[0].value} == {"red", "cap"}
+
+
+def test_what_rows_alone_find_doubtful_is_withheld(caps: Task) -> None:
+    tag = Tagger(caps, engine=says(), shots=POOL).tag({"title": "cap Acme"}).tags.get("brand")
+
+    assert tag is None or tag.abstained == (tag.probability < 0.25)
+
+
+def test_numbers_are_left_to_the_model(caps: Task) -> None:
+    tagging = Tagger(caps, engine=says(pieces=3), shots=POOL).tag({"title": "Acme red cap 3"})
+
+    assert tagging.value("pieces") == 3
+    assert not tagging.tags["pieces"].scores.rows  # type: ignore[union-attr]
+
+
+def test_a_plan_can_leave_the_rows_out(caps: Task) -> None:
+    alone = replace(caps, plan=caps.plan.model_copy(update={"shots": Shots(prior=0)}))
+
+    tagging = Tagger(alone, engine=says(brand="Acme"), shots=POOL).tag({"title": "Acme red cap"})
+
+    assert list(tagging.tags) == ["brand"]
