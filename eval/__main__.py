@@ -1,8 +1,9 @@
-"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | bench"""
+"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | bench | table"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.calibrate import calibrate as fit
-from eval.calibrate import keep_promise
 from eval.compare import Judged, print_comparison, refuse_other_rows
 from eval.compare import compare as compare_runs
 from eval.figures import auroc, expected_calibration_error
-from eval.record import Header, read_run
+from eval.record import Header, read_run, write_run
 from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
@@ -103,9 +103,6 @@ def calibrate(
     record: Record,
     data: Data = None,
     root: Root = None,
-    promise: Annotated[
-        float | None, typer.Option("--promise", min=0.5, max=0.999, help="Share of right values to promise.")
-    ] = None,
 ) -> None:
     """Fit probabilities on a raw run over dev rows, and write them beside the task."""
     found = read_run(record)
@@ -113,17 +110,16 @@ def calibrate(
     if loaded.folder is None:
         raise SettingsError("the task has no folder to write a calibration to")
     before = judge(found, loaded, judged)
-    calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, promise)
+    calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields)
     table = Table("", "ECE", "AUROC")
     for name, verdicts_of in (("raw", before), ("calibrated, out of fold", after)):
         told = [v for v in verdicts_of if v.tag]
         p, right = [v.p for v in told], [v.correct for v in told]
         table.add_row(name, f"{expected_calibration_error(p, right):.3f}", f"{auroc(p, right):.3f}")
     out.print(table)
-    if promise:
-        kept = keep_promise(after, promise)
-        out.print(f"promised {promise:.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them right, "
-                  f"{kept.coverage:.1%} of all answers", highlight=False)  # fmt: skip
+    for level, kept in calibration.promises.items():
+        out.print(f"can promise {float(level):.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them "
+                  f"right; {kept.coverage:.1%} of the labelled values are answered", highlight=False)  # fmt: skip
     path = calibration_file(loaded.folder, calibration.model)
     save_calibration(path, calibration)
     out.print(f"written: {path}", highlight=False, soft_wrap=True)
@@ -250,8 +246,12 @@ def floor(
     split: Split = "test",
     count: Sample = None,
     seed: Seed = 0,
+    record: Annotated[
+        Path | None, typer.Option("--record", help="Write a run file of its answers (.jsonl.gz).")
+    ] = None,
 ) -> None:
-    """Say what a linear classifier or a look-up makes of the same labelled rows."""
+    """Say what a linear classifier, a random field or a look-up makes of the same labelled rows."""
+    from eval.floor import as_run
     from eval.floor import floor as floor_of
 
     loaded, judged, train = load(task, data, shots, root, split, False)
@@ -263,6 +263,9 @@ def floor(
     for name, figure in found.tried.items():
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
     print_figures(loaded, found.verdicts, out)
+    if record:
+        made = as_run(found, loaded, set_name=task, split=split, sample=count, seed=seed, shots=len(train))
+        write_run(record, made)
 
 
 @app.command()
@@ -295,6 +298,22 @@ def plan(
     path = loaded.folder / "plan.toml"
     write_plan(path, best, opened.info.model)
     out.print(f"chosen: {in_words(best.plan, bool(pool))}\nwritten: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def table(
+    root: Root = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Keep the figures in eval/results/table.json.")] = False,
+) -> None:
+    """Score the committed runs again; without the labelled rows (--root), show what they scored."""
+    from eval.table import SCORED, as_markdown, entries, scored, stored
+
+    found = [row for entry in entries() for row in scored(entry, root)] if root else stored()
+    lines = ",\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in found)
+    if save:
+        SCORED.write_text(f"[\n{lines}\n]\n", "utf-8")
+    print(f"[\n{lines}\n]" if as_json else as_markdown(found))
 
 
 @app.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from eval.record import Run, RunRow
 from eval.score import Verdict
-from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, open_features
+from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, Promise, open_features
 from tagger.decide import decide
 from tagger.errors import SourceError
 from tagger.grammar import closed_values, read_value, value_text
@@ -28,30 +28,18 @@ from tagger.schema import FieldBase
 FOLDS = 5
 CONFIDENCE = 0.9
 """How sure a promise is meant: the lower bound of the precision on dev rows at this level has to reach it."""
+PROMISES = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 LEAST_ROWS = 50
 
 Judge = Callable[[Run], list[Verdict]]
 """Holds a run against the labels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
-    """A threshold, with the precision and coverage of `answers` that it has on the rows it was chosen on."""
-
-    threshold: float
-    precision: float
-    coverage: float
-    answers: int
-
-
-def calibrate(
-    run: Run, judge: Judge, fields: Mapping[str, FieldBase], precision: float | None = None
-) -> tuple[Calibration, list[Verdict]]:
+def calibrate(run: Run, judge: Judge, fields: Mapping[str, FieldBase]) -> tuple[Calibration, list[Verdict]]:
     """A calibration for the task of a raw run, and verdicts with out-of-fold calibrated probabilities.
 
-    `precision` promises that share of right values among those answered; without it closed fields are always
-    answered, and open ones where that makes the best strict F1. Raises SourceError for fewer than
-    LEAST_ROWS rows, an unfinished run and a promise that no threshold keeps.
+    Closed fields are always answered, and open ones where that makes the best strict F1; the calibration has those
+    of PROMISES that the rows bear out. Raises SourceError for fewer than LEAST_ROWS rows and an unfinished run.
     """
     if len(run.rows) < LEAST_ROWS:
         raise SourceError(f"{len(run.rows)} rows are too few to calibrate on; at least {LEAST_ROWS} are needed")
@@ -64,17 +52,13 @@ def calibrate(
         rows += redo(held, fields, _calibration(run, judge(rest), fields)).rows
     unseen = judge(replace(run, rows=rows))
     calibration = _calibration(run, judge(run), fields)
-    threshold: dict[bool, float] = {False: 0.0, True: 0.0}
-    opened = [v for v in unseen if closed_values(fields[v.field]) is None]
-    if precision is not None:
-        threshold = dict.fromkeys(threshold, keep_promise(unseen, precision).threshold)
-    elif opened:
-        threshold[True] = best_f1(opened)
+    threshold = best_f1([v for v in unseen if closed_values(fields[v.field]) is None])
     fits = {
-        name: fit.model_copy(update={"abstain_below": threshold[fit.open is not None]})
+        name: fit.model_copy(update={"abstain_below": threshold if fit.open else 0.0})
         for name, fit in calibration.fields.items()
     }
-    return calibration.model_copy(update={"fields": fits}), unseen
+    promises = {f"{level:g}": kept for level in PROMISES if (kept := keep_promise(unseen, level))}
+    return calibration.model_copy(update={"fields": fits, "promises": promises}), unseen
 
 
 def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | None, prior: float | None = None) -> Run:
@@ -95,19 +79,19 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
     return replace(run, rows=rows)
 
 
-def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise:
-    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE (one-sided Wilson bound)."""
+def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise | None:
+    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE (one-sided Wilson bound); None
+    where there is none."""
     order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
-    best, right = None, 0
+    labelled = sum(v.gold is not None for v in judged)
+    best, right, met = None, 0, 0
     for n, verdict in enumerate(order, 1):
         right += verdict.correct
+        met += verdict.gold is not None
         if n < len(order) and order[n].p == verdict.p:
             continue
         if binomtest(right, n).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low >= precision:
-            best = Promise(verdict.p, right / n, n / len(order), n)
-    if best is None:
-        hint = "promise less, or label more dev rows"
-        raise SourceError(f"no threshold keeps a precision of {precision:.0%} on {len(order)} answers", hint=hint)
+            best = Promise(threshold=verdict.p, precision=right / n, coverage=met / labelled, answers=n)
     return best
 
 

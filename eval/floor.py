@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from itertools import product
 from typing import Any
 
@@ -20,9 +21,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from eval.figures import Figure, bootstrap, share
+from eval.record import Header, Run, RunRow, RunTag
 from eval.score import Kind, Verdict
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
+from tagger.grammar import closed_values, spell_value
 from tagger.likeness import plain_text, vectorizer
 from tagger.prior import SHARPNESS
 from tagger.schema import LabelField, PathField, TextField
@@ -145,6 +148,27 @@ def field_floor(task: Task, known: Sequence[Example], judged: Sequence[Example])
             best = max(views[name].chances.items(), key=lambda item: item[1], default=(None, 0.0))
             verdicts.append(_verdict(example, name, *best))
     return Floor("conditional random field", verdicts)
+
+
+def as_run(found: Floor, task: Task, *, set_name: str, split: str, sample: int | None, seed: int, shots: int) -> Run:
+    """The floor's answers as a run, to stand beside the runs of models (its method takes the model's place)."""
+    by_record: dict[str, dict[str, RunTag]] = {}
+    for verdict in found.verdicts:
+        tags = by_record.setdefault(verdict.id, {})
+        if verdict.value is not None:
+            text = spell_value(task.fields[verdict.field], verdict.value)
+            closed = closed_values(task.fields[verdict.field]) is not None
+            tags[verdict.field] = RunTag(
+                value=verdict.value, p=verdict.p, model={verdict.value if closed else text: verdict.p}
+            )
+    header = Header(
+        set=set_name, split=split, sample=sample, seed=seed, rows=len(by_record), task=task.id,
+        task_version=task.version, plan=task.plan.id, plan_text=task.plan.model_dump(mode="json"), shots=shots,
+        model=found.method, adapter=None, engine="scikit-learn, CRFsuite",
+        versions={name: version(name) for name in ("scikit-learn", "python-crfsuite")},
+    )  # fmt: skip
+    rows = [RunRow(id=name, outcome="tagged", tags=tags, tokens=(0, 0, 0)) for name, tags in by_record.items()]
+    return Run(header, rows)
 
 
 def _span_prior(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> tuple[SpanPrior, list[str]]:

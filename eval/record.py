@@ -158,7 +158,7 @@ def open_run(path: Path, header: Header) -> Run:
         hint = "name another file with --record, or remove this one"
         raise SourceError(f"the file holds another run (other {', '.join(differing)})", where=str(path), hint=hint)
     if not found.whole:
-        _rewrite(path, found)
+        write_run(path, found)  # without what was cut off, so that new batches follow whole ones
     return found
 
 
@@ -168,8 +168,9 @@ def append(path: Path, rows: Iterable[RunRow], seconds: float) -> None:
     _append(path, [*lines, json.dumps({"seconds": round(seconds, 2)})])
 
 
-def _rewrite(path: Path, run: Run) -> None:
-    """Leave out what was cut off, so that new batches follow whole ones."""
+def write_run(path: Path, run: Run) -> None:
+    """Write all of a run; whatever the file held is replaced in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     part.unlink(missing_ok=True)
     _append(part, [run.header.model_dump_json()])

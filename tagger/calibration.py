@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tagger.confidence import Scores
-from tagger.errors import TaskError
+from tagger.errors import SettingsError, TaskError
 from tagger.plan import validation_text
 from tagger.prior import combine
 
@@ -52,8 +52,18 @@ class Fit(BaseModel):
     closed: ClosedFit | None = None
     open: OpenFit | None = None
     abstain_below: float = 0.0
-    promise: Mapping[str, float] = {}
-    """What the threshold promised on the rows it was chosen on: precision, coverage, rows."""
+
+
+class Promise(BaseModel):
+    """A threshold that keeps a precision, with the precision of the `answers` that it let through on dev rows, and
+    their coverage: the share of the labelled values that was answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    threshold: float
+    precision: float
+    coverage: float
+    answers: int
 
 
 class Calibration(BaseModel):
@@ -68,6 +78,8 @@ class Calibration(BaseModel):
     """Dev rows it was fitted on."""
     with_pool: bool
     fields: Mapping[str, Fit]
+    promises: Mapping[str, Promise] = {}
+    """By the precision promised ("0.95"); one threshold for all fields, whose probabilities are fitted one by one."""
 
     def chances(self, name: str, scores: Scores) -> dict[str, float]:
         """Calibrated probabilities of a field's values, by their texts."""
@@ -82,6 +94,21 @@ class Calibration(BaseModel):
                 for text, features in found.items()
             }
         return dict(scores.model)
+
+    def promising(self, precision: float) -> Calibration:
+        """This calibration, silent wherever an answer would break the promise of `precision`.
+
+        Raises SettingsError for a precision that dev rows did not bear out.
+        """
+        kept = self.promises.get(f"{precision:g}")
+        if kept is None:
+            hint = f"it can promise {', '.join(self.promises) or 'nothing'}; with more dev rows more can be promised"
+            raise SettingsError(f"the calibration cannot promise a precision of {precision:g}", hint=hint)
+        fields = {
+            name: fit.model_copy(update={"abstain_below": max(fit.abstain_below, kept.threshold)})
+            for name, fit in self.fields.items()
+        }
+        return self.model_copy(update={"fields": fields})
 
     def threshold(self, name: str) -> float:
         """The probability under which a field is silent."""

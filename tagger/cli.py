@@ -56,12 +56,15 @@ def tag(
     mapping: Mapping = None,
     form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
+    promise: Annotated[
+        float | None, typer.Option("--promise", help="Share of right values, 0.95 for instance; else silence.")
+    ] = None,
 ) -> None:
     """Tag every row of a file."""
     loaded, named = load_task(task), _mapping(mapping)
     total = sum(1 for _ in islice(records(file, loaded.columns, named), limit))  # finds a bad file before a model loads
     err.print(f"opening engine {engine} ...")
-    tagger = Tagger(loaded, engine=engine, model=model, shots=shots)
+    tagger = Tagger(loaded, engine=engine, model=model, shots=shots, promise=promise)
     with _progress(f"tagging {file.name}") as progress:
         bar = progress.add_task("", total=total)
         sink = tag_file(

@@ -14,7 +14,7 @@ from tagger.confidence import Scores, raw_scores
 from tagger.decide import decide
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
 from tagger.grammar import closed_values, spell_value, value_text
@@ -52,7 +52,8 @@ class Tagger:
     `task` is a Task, the name of a shipped one or a folder; `engine` an open engine or the name of
     one, with `model` then a hub id, a folder or a bundle. `shots` are labelled examples, or a JSONL file of
     them, from which the nearest are shown for each record; without it the shipped examples are shown.
-    `calibrated=False` leaves the task's calibration aside: raw probabilities, no abstaining by promise.
+    `calibrated=False` leaves the task's calibration aside: raw probabilities. `promise` is the share of right values
+    among those said, 0.95 for instance: the tagger keeps silent where the calibration cannot keep that.
     Raises TaggerError for whatever cannot be set up; a record never raises.
     """
 
@@ -64,6 +65,7 @@ class Tagger:
         model: str | None = None,
         shots: Sequence[Example] | str | Path | None = None,
         calibrated: bool = True,
+        promise: float | None = None,
     ) -> None:
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
@@ -85,6 +87,8 @@ class Tagger:
             f"{info.engine}/{info.dtype}",
         )
         self.calibration = self._calibration(info.model) if calibrated else None
+        if promise is not None:
+            self.calibration = self._promising(promise)
         self._heads: dict[tuple[Ask, tuple[str, ...], str], Head] = {}
 
     @overload
@@ -182,6 +186,12 @@ class Tagger:
         plan, with_pool = self.task.plan.id, self._pool is not None
         expected = {"task_version": self.task.version, "plan": plan, "model": model, "with_pool": with_pool}
         return load_calibration(calibration_file(self.task.folder, model), expected)
+
+    def _promising(self, promise: float) -> Calibration:
+        if self.calibration is None:
+            hint = "fit one on labelled rows: python -m eval calibrate"
+            raise SettingsError("without a calibration nothing can be promised", hint=hint)
+        return self.calibration.promising(promise)
 
     def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float]]:
         return self._priors[ask].shares(records) if ask in self._priors else [{}] * len(records)

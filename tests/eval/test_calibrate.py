@@ -9,7 +9,7 @@ import pytest
 from eval.calibrate import best_f1, calibrate, keep_promise, redo
 from eval.record import Header, Run, RunRow, RunTag
 from eval.score import Verdict, verdicts
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.record import Record
 from tagger.schema import FieldBase, LabelField, TextField
@@ -49,10 +49,10 @@ def test_overconfidence_is_found_and_mended(header: Header) -> None:
 
 def test_a_promise_holds_on_other_rows(header: Header) -> None:
     run, examples = overconfident(header, 1000, 1)
-    calibration, _ = calibrate(run, judge_by(examples), FIELDS, 0.85)
+    calibration, _ = calibrate(run, judge_by(examples), FIELDS)
     fresh, labels = overconfident(header, 4000, 2)
 
-    told = judge_by(labels)(redo(fresh, FIELDS, calibration))
+    told = judge_by(labels)(redo(fresh, FIELDS, calibration.promising(0.85)))
 
     given = [v for v in told if v.kind in ("right", "wrong")]
     assert 0.05 < len(given) / len(told) < 0.95
@@ -62,8 +62,11 @@ def test_a_promise_holds_on_other_rows(header: Header) -> None:
 def test_a_promise_that_cannot_be_kept_is_refused(header: Header) -> None:
     run, examples = overconfident(header, 200, 3)
 
-    with pytest.raises(SourceError, match="no threshold keeps a precision of 99%"):
-        calibrate(run, judge_by(examples), FIELDS, 0.99)
+    calibration, _ = calibrate(run, judge_by(examples), FIELDS)
+
+    assert "0.99" not in calibration.promises
+    with pytest.raises(SettingsError, match=r"cannot promise a precision of 0\.99"):
+        calibration.promising(0.99)
 
 
 def test_too_few_rows_and_unfinished_runs_are_refused(header: Header) -> None:
@@ -91,4 +94,6 @@ def test_the_best_threshold_drops_what_is_mostly_wrong() -> None:
     bad = [Verdict(f"b{i}", "brand", None, "x", 0.3, "invented", True, tag) for i in range(9)]
 
     assert best_f1(good + bad) == 0.9
-    assert keep_promise(good * 5 + bad, 0.9).threshold == 0.9
+    kept = keep_promise(good * 5 + bad, 0.9)
+    assert kept is not None
+    assert kept.threshold == 0.9

@@ -1,31 +1,53 @@
-"""Committed run files are whole, and say what their predictions say when held against the labels again."""
+"""Committed run files are whole, and give the figures that they are said to give when held against the labels again."""
 
 from __future__ import annotations
 
-import json
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from eval.record import read_run
-from eval.score import outcomes, verdicts
-from eval.sets import labelled_set, rows, sample
+from eval.table import RESULTS, Entry, Row, as_markdown, entries, scored, stored
 
-RESULTS = Path(__file__).parents[2] / "eval" / "results"
-FIGURES = json.loads((RESULTS / "figures.json").read_text("utf-8"))
+STORED = stored()
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in RESULTS.glob("*.jsonl.gz")))
-def test_a_record_scores_as_it_is_said_to(name: str, labelled: Path) -> None:
-    run = read_run(RESULTS / name)
-    task, found = labelled_set(run.header.set, labelled)
-    judged = sample(rows(task, found, labelled, run.header.split), run.header.sample, run.header.seed)
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: f"{entry.record}: {entry.about}")
+def test_a_record_scores_as_it_is_said_to(entry: Entry, labelled: Path) -> None:
+    noted = [row for row in STORED if (row.record, row.about) == (entry.record, entry.about)]
 
-    told = verdicts(run, judged, {e.record.id: tuple(task.asked(e.record)) for e in judged})
+    found = scored(entry, labelled)
 
-    assert run.whole
-    assert dict(outcomes(told)) == FIGURES[name]
+    assert all(row.rescored for row in found)
+    for row, expected in zip(found, noted, strict=True):
+        assert numbers(row) == pytest.approx(numbers(expected), abs=1e-3)
+        assert words(row) == words(expected)
 
 
-def test_every_figure_has_its_record() -> None:
-    assert sorted(FIGURES) == sorted(path.name for path in RESULTS.glob("*.jsonl.gz"))
+def test_every_run_of_test_rows_stands_in_the_table() -> None:
+    named = {entry.record for entry in entries()}
+    assert {path.name for path in RESULTS.glob("*.jsonl.gz") if ".dev." not in path.name} == named
+    assert {row.record for row in STORED} == named
+
+
+def test_one_plan_is_chosen_for_a_set_a_model_and_a_metric() -> None:
+    chosen = Counter((row.set, row.model, row.metric) for row in STORED if row.chosen)
+
+    assert set(chosen.values()) == {1}
+    assert {(row.set, row.model) for row in STORED} == {key[:2] for key in chosen}
+
+
+def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
+    assert not any(row.rescored for row in STORED)
+    shown = as_markdown(STORED)
+    assert all(f"**{row.set}**" in shown for row in STORED)
+    assert shown.count("\n| ") == 2 * len({row.set for row in STORED}) + len(entries())
+
+
+def numbers(row: Row) -> dict[str, float]:
+    return {name: value for name, value in asdict(row).items() if isinstance(value, float | int)} | {"rescored": 0}
+
+
+def words(row: Row) -> dict[str, str]:
+    return {name: value for name, value in asdict(row).items() if isinstance(value, str)}

@@ -14,6 +14,7 @@ from tagger.calibration import (
     ClosedFit,
     Fit,
     OpenFit,
+    Promise,
     calibration_file,
     expit,
     load_calibration,
@@ -21,7 +22,7 @@ from tagger.calibration import (
     save_calibration,
 )
 from tagger.confidence import Scores
-from tagger.errors import TaskError
+from tagger.errors import SettingsError, TaskError
 from tagger.task import load_task, prompts_folder
 
 HALF = Scores({"a": 0.8, "b": 0.2}, {"a": 0.4, "b": 0.6})
@@ -88,6 +89,26 @@ def test_the_tagger_keeps_silent_below_the_threshold(calibrated: Path) -> None:
     assert tagging.tags["category"].alternatives[0].value == "Tea"
     assert tagging.tags["category"].probability == pytest.approx(2 / 3)
     assert Tagger(calibrated, engine=engine, calibrated=False).tag({"title": "tea"}).value("category") == "Tea"
+
+
+def test_a_promise_silences_what_would_break_it(calibrated: Path) -> None:
+    path = calibration_file(calibrated, "none")
+    kept = Promise(threshold=0.75, precision=0.97, coverage=0.4, answers=200)
+    made = Calibration.model_validate_json(path.read_text("utf-8"))
+    fits = {"category": Fit(closed=ClosedFit(model=1.0))}
+    save_calibration(path, made.model_copy(update={"fields": fits, "promises": {"0.95": kept}}))
+    engine = ScriptedEngine(lambda prompt: {"Tea": 0.7, "Coffee": 0.3})
+
+    assert Tagger(calibrated, engine=engine).tag({"title": "tea"}).outcome == "tagged"
+    assert Tagger(calibrated, engine=engine, promise=0.95).tag({"title": "tea"}).outcome == "abstained"
+    with pytest.raises(SettingsError, match=r"cannot promise a precision of 0\.99") as raised:
+        Tagger(calibrated, engine=engine, promise=0.99)
+    assert "it can promise 0.95" in str(raised.value)
+
+
+def test_without_a_calibration_nothing_is_promised() -> None:
+    with pytest.raises(SettingsError, match="without a calibration nothing can be promised"):
+        Tagger("category", engine=ScriptedEngine(), promise=0.95)
 
 
 def test_a_calibration_of_another_version_is_refused(calibrated: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,22 +11,9 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.engines import canary
-from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
+from tagger.engines.base import Completion, Constraint, Step
 from tagger.errors import ConstraintError
-
-
-class FixedEngine:
-    """Answers every request with one completion."""
-
-    info = EngineInfo("fixed", "none", "none", {})
-
-    def __init__(self, completion: Completion) -> None:
-        self._completion = completion
-
-    def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        return [self._completion for _ in requests]
-
-    def close(self) -> None: ...
+from tests.tagger.conftest import FixedEngine
 
 
 def by_word(prompt) -> str:  # type: ignore[no-untyped-def]

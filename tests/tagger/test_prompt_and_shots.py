@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_a_record_is_never_its_own_shot(category: Task) -> None:
 
     assert len(shots) == 2
     assert all(shot.answer["category"] != "Tea" for shot in shots)
+
+
+def test_common_shots_stand_for_the_pool_in_the_shared_part(category: Task, scripted: ScriptedEngine) -> None:
+    shots = category.plan.shots.model_copy(update={"retrieved": 2, "common": 2})
+    task = replace(category, plan=category.plan.model_copy(update={"shots": shots}))
+    pool = [*POOL, example("Blue running shorts", "Shorts"), example("Oolong tea bags", "Tea")]
+
+    Tagger(task, engine=scripted, shots=pool).tag([{"title": "Red shorts"}, {"title": "Black tea bags"}])
+
+    first, second = (request.prompt for request in scripted.history)
+    assert first.head is second.head
+    assert {answer for _, answer in first.head.shots} == {"Tea", "Shorts"}
+    assert not set(first.head.shots) & {*first.shots, *second.shots}
+    assert len(first.shots) == len(second.shots) == 2
 
 
 def test_attribute_shots_are_of_the_records_own_type(scripted: ScriptedEngine) -> None:

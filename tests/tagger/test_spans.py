@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import log
 
 import pytest
 
 from tagger import ScriptedEngine, Tagger, Task
+from tagger.engines.base import Completion
 from tagger.example import Example
 from tagger.plan import Shots
 from tagger.record import Column, Record
 from tagger.schema import NumberField, TextField
 from tagger.spans import SpanPrior, marked, words
 from tagger.task import Definition
+from tests.tagger.conftest import FixedEngine
 
 BRANDS, COLOURS = ("Acme", "Bolt", "Cora", "Dune", "Elm", "Fern"), ("red", "blue", "dark green")
 TITLES = [(f"{brand} {colour} cap", brand, colour) for brand in BRANDS for colour in COLOURS]
@@ -70,7 +73,7 @@ def test_rows_that_mark_nothing_propose_nothing() -> None:
 
 @pytest.fixture
 def caps() -> Task:
-    fields = {"brand": TextField(), "colour": TextField(), "pieces": NumberField()}
+    fields = {"brand": TextField(), "colour": TextField(), "kind": TextField(), "pieces": NumberField()}
     return Task.define("caps", Definition(about="caps", columns={"title": Column()}, fields=fields))
 
 
@@ -79,6 +82,12 @@ POOL = [Example(record(title), {"brand": brand, "colour": colour, "pieces": 1}) 
 
 def says(**answer: object) -> ScriptedEngine:
     return ScriptedEngine(lambda prompt: json.dumps(answer))
+
+
+def unsure(name: str, value: str, p: float) -> FixedEngine:
+    """Writes one value with probability p."""
+    tokens = (f'{{"{name}": '.encode(), 0.0), (f'"{value}"'.encode(), log(p)), (b"}", 0.0)
+    return FixedEngine(Completion(f'{{"{name}": "{value}"}}', "stop", logprobs=tokens))
 
 
 def test_rows_add_what_the_model_left_out(caps: Task) -> None:
@@ -91,16 +100,22 @@ def test_rows_add_what_the_model_left_out(caps: Task) -> None:
 
 
 def test_the_likelier_of_two_values_is_said_and_the_other_is_an_alternative(caps: Task) -> None:
-    tag = Tagger(caps, engine=says(colour="cap"), shots=POOL).tag({"title": "Acme red cap"}).tags["colour"]
+    tagger = Tagger(caps, engine=unsure("colour", "cap", 0.4), shots=POOL)
 
-    assert tag.probability == pytest.approx(max(1.0, tag.alternatives[0].probability * 2) / 2, abs=0.01)
-    assert {tag.value, tag.alternatives[0].value} == {"red", "cap"}
+    tag = tagger.tag({"title": "Acme red cap"}).tags["colour"]
+
+    assert tag.value == "red"
+    assert 0.4 < tag.probability <= 0.5
+    assert [other.value for other in tag.alternatives] == ["cap"]
+    assert tag.alternatives[0].probability == pytest.approx(0.2, abs=0.01)
 
 
-def test_what_rows_alone_find_doubtful_is_withheld(caps: Task) -> None:
-    tag = Tagger(caps, engine=says(), shots=POOL).tag({"title": "cap Acme"}).tags.get("brand")
+@pytest.mark.parametrize(("sure", "said"), [(0.4, None), (0.6, "cap")])
+def test_what_the_model_alone_names_has_to_be_likelier_than_not(caps: Task, sure: float, said: str | None) -> None:
+    tag = Tagger(caps, engine=unsure("kind", "cap", sure), shots=POOL).tag({"title": "Acme red cap"}).tags["kind"]
 
-    assert tag is None or tag.abstained == (tag.probability < 0.25)
+    assert (tag.value, tag.abstained) == (said, said is None)
+    assert tag.probability == pytest.approx(sure / 2, abs=0.001)
 
 
 def test_numbers_are_left_to_the_model(caps: Task) -> None:

@@ -1,0 +1,209 @@
+"""Committed run files in, the table of their figures out, each scored again from its predictions.
+
+`results/table.toml` says which runs stand in the table and how each is decided: raw, with the calibration of its set,
+or with another weight of the labelled rows. `results/table.json` has the figures as they were last scored; without the
+labelled rows they are shown as they stand there, with `rescored: false`.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from eval.calibrate import redo
+from eval.figures import RESAMPLES, Figure, auroc, bootstrap, expected_calibration_error, share
+from eval.plan import in_words
+from eval.record import Run, read_run
+from eval.score import Verdict, judge, macro_f1
+from eval.sets import labelled_set, rows, sample
+from tagger.calibration import Calibration, calibration_file, load_calibration
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.plan import Plan
+from tagger.task import Task
+
+RESULTS = Path(__file__).parent / "results"
+SCORED = RESULTS / "table.json"
+NO_ROWS = ", no labelled rows"
+"""Behind the name of a set whose labelled rows were not used."""
+
+
+class Entry(BaseModel):
+    """A run in the table, and how it is decided."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record: str
+    """Name of the run file in `results/`."""
+    about: str
+    """What is special about it, in a few words."""
+    calibrated: bool = False
+    """Whether the calibration of the set decides; else raw probabilities do."""
+    prior: float | None = None
+    """Weight of the labelled rows instead of the plan's; not with a calibration."""
+    promises: tuple[float, ...] = ()
+    """Precisions that the calibration promises, held against these rows."""
+    chosen: bool = False
+    """Whether dev rows chose this plan for its set and model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure of one run: `value` between `low` and `high` at 95 %, from `n` records. Tokens are means a record:
+    read (of those from a cache) and written."""
+
+    task: str
+    set: str
+    split: str
+    model: str
+    engine: str
+    plan: str
+    adapter: str | None
+    about: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    n: int
+    tokens_in: float
+    tokens_cached: float
+    tokens_out: float
+    chosen: bool
+    rescored: bool
+    record: str
+
+
+def entries() -> list[Entry]:
+    """What stands in the table, in order."""
+    return [Entry.model_validate(entry) for entry in tomllib.loads((RESULTS / "table.toml").read_text("utf-8"))["row"]]
+
+
+def stored() -> list[Row]:
+    """The rows as they were last scored."""
+    return [Row(**{**row, "rescored": False}) for row in json.loads(SCORED.read_text("utf-8"))]
+
+
+def scored(entry: Entry, root: Path) -> list[Row]:
+    """All figures of one run against the labelled rows in `root`.
+
+    Raises SourceError for a run that is not finished, and TaskError for a calibration of another run.
+    """
+    run = read_run(RESULTS / entry.record)
+    if not run.whole:
+        raise SourceError(f"the run is not finished: {len(run.rows)} of {run.header.rows} rows", where=entry.record)
+    task, examples = labelled(run, root)
+    calibration = calibration_of(run, task) if entry.calibrated else None
+    decided = redo(run, task.fields, calibration, entry.prior)
+    found = dict(figures(task, judge(decided, task, examples)))
+    for promise in entry.promises:
+        assert calibration
+        kept = judge(redo(run, task.fields, calibration.promising(promise)), task, examples)
+        found |= promised(promise, kept)
+    return [_row(entry, run, metric, figure) for metric, figure in found.items()]
+
+
+def labelled(run: Run, root: Path) -> tuple[Task, list[Example]]:
+    """The task of a run, with the plan that it had, and the labelled rows that it read."""
+    head = run.header
+    task, found = labelled_set(head.set, root)
+    plan = Plan.model_validate(head.plan_text)
+    return replace(task, plan=plan), sample(rows(task, found, root, head.split), head.sample, head.seed)
+
+
+def calibration_of(run: Run, task: Task) -> Calibration:
+    """The calibration that serves a run's set and model; SourceError where there is none."""
+    head = run.header
+    assert task.folder
+    path = calibration_file(task.folder, head.model)
+    expected = {"task_version": head.task_version, "plan": head.plan.split("+")[0], "model": head.model}
+    found = load_calibration(path, {**expected, "with_pool": head.shots > 0})
+    if not found:
+        raise SourceError(f"no calibration for set {head.set!r} and model {head.model}", where=str(path))
+    return found
+
+
+def figures(task: Task, found: Sequence[Verdict]) -> Iterator[tuple[str, Figure]]:
+    """The figures by which a task is judged, then how far its probabilities can be trusted."""
+    if len(task.fields) == 1:
+        yield "accuracy", share(sum(v.kind == "right" for v in found), len(found))
+        yield "macro F1", resampled(found, macro_f1)
+    else:
+        yield "micro F1, published", bootstrap(found, lambda c: c.f1, published=True)
+        yield "micro F1, strict", bootstrap(found, lambda c: c.f1)
+    if any(v.p for v in found):
+        yield "ECE", resampled(found, lambda some: _trust(some, expected_calibration_error))
+        yield "AUROC", resampled(found, lambda some: _trust(some, auroc))
+
+
+def promised(precision: float, found: Sequence[Verdict]) -> dict[str, Figure]:
+    """What became of a promise: the precision of the answers, and the share of labelled values that was answered."""
+    given = [v for v in found if v.kind in ("right", "wrong", "invented")]
+    labelled = [v for v in found if v.gold is not None]
+    name = f"promised {precision:.0%}"
+    return {
+        f"precision, {name}": share(sum(v.kind == "right" for v in given), len(given)),
+        f"coverage, {name}": share(sum(v.kind in ("right", "wrong") for v in labelled), len(labelled)),
+    }
+
+
+def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], float], draws: int = 500) -> Figure:
+    """A figure with the percentile interval of draws of records (Efron 1979)."""
+    by_record: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        by_record.setdefault(verdict.id, []).append(verdict)
+    groups, rng = list(by_record.values()), np.random.default_rng(0)
+    values = []
+    for _ in range(min(draws, RESAMPLES)):
+        picked = rng.integers(len(groups), size=len(groups))
+        values.append(figure([verdict for i in picked for verdict in groups[i]]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Figure(figure(found), float(low), float(high), len(groups))
+
+
+def as_markdown(found: Sequence[Row]) -> str:
+    """The rows for people: a table for each set, a line for each run, its figures in columns."""
+    lines = []
+    for name in dict.fromkeys(row.set for row in found):
+        mine = [row for row in found if row.set == name]
+        metrics = list(dict.fromkeys(row.metric for row in mine))
+        heads = ["model", "what", "rows", *metrics, "tokens in + out"]
+        lines += [f"**{name}**", "", "| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+        for key in dict.fromkeys((row.record, row.about) for row in mine):
+            of = {row.metric: row for row in mine if (row.record, row.about) == key}
+            first = next(iter(of.values()))
+            tokens = f"{first.tokens_in - first.tokens_cached:.0f} (+ {first.tokens_cached:.0f} cached)"
+            tokens = f"{tokens} + {first.tokens_out:.0f}" if first.tokens_in else ""
+            cells = [_cell(of[metric]) if metric in of else "" for metric in metrics]
+            about = first.about + (" *" if first.chosen else "")
+            lines.append("| " + " | ".join([first.model, about, str(first.n), *cells, tokens]) + " |")
+        lines.append("")
+    return "\n".join([*lines, "\\* the plan that dev rows chose. In brackets: intervals at 95 %."])
+
+
+def _cell(row: Row) -> str:
+    scale, digits = (1, 3) if row.metric in ("ECE", "AUROC") else (100, 1)
+    return f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
+
+
+def _trust(found: Sequence[Verdict], figure: Callable[[Sequence[float], Sequence[bool]], float]) -> float:
+    told = [v for v in found if v.tag]
+    return figure([v.p for v in told], [v.correct for v in told])
+
+
+def _row(entry: Entry, run: Run, metric: str, figure: Figure) -> Row:
+    head = run.header
+    tokens = [round(sum(row.tokens[i] for row in run.rows) / len(run.rows), 1) for i in range(3)]
+    plan = Plan.model_validate(head.plan_text)
+    numbers = {part: round(value, 6) for part, value in asdict(figure).items()}
+    return Row(
+        task=head.task, set=head.set + ("" if head.shots else NO_ROWS), split=head.split, model=head.model,
+        engine=head.engine, plan=f"{head.plan}: {in_words(plan, head.shots > 0)}", adapter=head.adapter,
+        about=entry.about, metric=metric, **numbers, tokens_in=tokens[0], tokens_cached=tokens[1],
+        tokens_out=tokens[2], chosen=entry.chosen, rescored=True, record=entry.record,
+    )  # fmt: skip
