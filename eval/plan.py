@@ -30,7 +30,9 @@ FIRST = 24
 """Dev rows of the first round; each further round has twice as many in all."""
 PRIORS = (1.0, 0.5, 2.0, 0.0)
 """Weights of the labelled rows' view that are tried; of equals, the first."""
-RETRIEVED, FIXED, LISTED = (1, 3, 6, 10), (0, 20, 60), (10, 20)
+SHOTS = ((1, 0), (3, 0), (6, 0), (10, 0), (1, 8), (3, 8))
+"""Retrieved and common shots that are tried with a pool."""
+FIXED, LISTED = (0, 20, 60), (10, 20)
 MANY_LABELS = 50
 """From so many labels on, shortlists are tried."""
 
@@ -61,7 +63,7 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
         if values <= len(CODES):
             asks.append((Ask(form="codes", fields=(name,)),))
     if with_pool:
-        shots = [task.plan.shots.model_copy(update={"retrieved": count}) for count in RETRIEVED]
+        shots = [task.plan.shots.model_copy(update={"retrieved": near, "common": common}) for near, common in SHOTS]
     else:
         shots = [task.plan.shots.model_copy(update={"fixed": count}) for count in FIXED]
     return [task.plan.model_copy(update={"ask": ask, "shots": shown}) for ask, shown in product(asks, shots)]
@@ -132,4 +134,6 @@ def in_words(plan: Plan, with_pool: bool) -> str:
     """A plan in a few words, for a table."""
     asked = ", ".join(f"{ask.form}" + (f" of {ask.shortlist}" if ask.shortlist else "") for ask in plan.ask)
     shots: Shots = plan.shots
-    return f"{asked}; {shots.retrieved} shots, rows^{shots.prior:g}" if with_pool else f"{asked}; {shots.fixed} shots"
+    common = f" + {shots.common} common" if shots.common else ""
+    with_rows = f"{asked}; {shots.retrieved}{common} shots, rows^{shots.prior:g}"
+    return with_rows if with_pool else f"{asked}; {shots.fixed} shots"
