@@ -72,7 +72,8 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
         tags = {}
         for name, tag in row.tags.items():
             found = decide(name, fields[name], tag.value, tag.scores(), prior=weight, calibration=calibration)
-            tags[name] = tag.model_copy(update={"value": found.value, "p": found.p, "abstained": found.abstained})
+            update = {"value": found.value, "p": found.p, "abstained": found.abstained, "each": found.each}
+            tags[name] = tag.model_copy(update=update)
         silent = tags and all(tag.abstained for tag in tags.values())
         outcome = row.outcome if row.outcome in ("rejected", "failed") else "abstained" if silent else "tagged"
         rows.append(row.model_copy(update={"tags": tags, "outcome": outcome}))
@@ -151,10 +152,17 @@ def _opened(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[
     """One regression over the candidates of all open fields; a field's intercept is drawn towards the common
     one (L2), which a field without a candidate gets."""
     names = sorted(name for name, field in fields.items() if closed_values(field) is None)
-    told = [(v, v.tag.scores(), text) for v in judged if v.tag for text in v.tag.scores().candidates]
+    told = [
+        (v, v.tag.scores(), text)
+        for v in judged if v.tag
+        for text in ([v.item] if v.item else v.tag.scores().candidates)
+    ]  # fmt: skip
     features = np.array([open_features(scores, text) for _, scores, text in told])
     own = np.array([[v.field == name for name in names] for v, _, _ in told], float)
-    correct = [read_value(fields[v.field], json.loads(text)) in v.golds for v, _, text in told]
+    correct = [
+        (json.loads(text) if v.item else read_value(fields[v.field], json.loads(text))) in v.golds
+        for v, _, text in told
+    ]
     if len(set(correct)) < 2:
         raise SourceError("all answers are right, or all wrong: there is nothing to calibrate on")
     model = LogisticRegression(C=1.0, max_iter=1000).fit(np.hstack([features[:, 1:], own]), correct)

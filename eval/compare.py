@@ -19,7 +19,7 @@ from scipy.stats import binom, binomtest, bootstrap, false_discovery_control, no
 
 from eval.figures import RESAMPLES
 from eval.record import Header, Run
-from eval.score import Verdict
+from eval.score import Verdict, aligned
 from eval.slices import holds, print_table, shown, sliced, terms
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -125,8 +125,7 @@ def compare(a: Judged, b: Judged, examples: Sequence[Example], task: Task, train
     Raises SourceError for runs over different sets, splits or rows, and for fewer than two rows.
     """
     refuse_other_rows(a.run, b.run)
-    other = {(v.id, v.field): v for v in b.verdicts}
-    pairs = [(v, other[v.id, v.field]) for v in a.verdicts]
+    pairs = aligned(a.verdicts, b.verdicts)
     table = _table(pairs, task)
     if len(table) < 2:
         raise SourceError(f"at least two rows are needed to compare runs, found {len(table)}")
@@ -147,7 +146,7 @@ def compare(a: Judged, b: Judged, examples: Sequence[Example], task: Task, train
         mcnemar=mcnemar(*whole),
         lost=_flips((x, y) for x, y in pairs if holds(x) and not holds(y)),
         gained=_flips((x, y) for x, y in pairs if holds(y) and not holds(x)),
-        slices=_slice_deltas(pairs, sliced(a.verdicts, examples, task, train), task),
+        slices=_slice_deltas(pairs, sliced([left for left, _ in pairs], examples, task, train), task),
         more_rows=None if p < LEVEL else _more_rows(whole, table, error, task),
     )
 
@@ -275,8 +274,8 @@ def _answer(verdict: Verdict) -> str:
 
 
 def _slice_deltas(pairs: Pairs, parts: Mapping[str, Sequence[Verdict]], task: Task) -> tuple[SliceDelta, ...]:
-    of = {(a.id, a.field): (a, b) for a, b in pairs}
-    found = {name: [of[v.id, v.field] for v in part] for name, part in parts.items() if len(part) < len(pairs)}
+    of = {(a.id, a.field, a.item): (a, b) for a, b in pairs}
+    found = {name: [of[v.id, v.field, v.item] for v in part] for name, part in parts.items() if len(part) < len(pairs)}
     p = [_p_value(part, task) for part in found.values()]
     deltas = []
     for (name, part), one, adjusted in zip(found.items(), p, false_discovery_control(p), strict=True):

@@ -46,7 +46,11 @@ def bootstrap(
     by_record: dict[str, list[Verdict]] = {}
     for verdict in found:
         by_record.setdefault(verdict.id, []).append(verdict)
-    each = [counts(group, published=published) for group in by_record.values()]
+    return bootstrap_counts([counts(group, published=published) for group in by_record.values()], figure, seed)
+
+
+def bootstrap_counts(each: Sequence[Counts], figure: Callable[[Counts], float], seed: int = 0) -> Figure:
+    """The same from the counts of each record."""
     table = np.array([(c.right, c.answered, c.labelled) for c in each])
     draws = np.random.default_rng(seed).integers(len(table), size=(RESAMPLES, len(table)))
     values = [figure(Counts(*map(int, table[draw].sum(axis=0)))) for draw in draws]

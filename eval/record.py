@@ -73,6 +73,8 @@ class RunTag(BaseModel):
     inferred: bool = False
     """Whether the record does not hold the value that the model wrote."""
     abstained: bool = False
+    each: Mapping[str, float] = {}
+    """For a list the probability of every candidate by its JSON text, said or not."""
 
     def scores(self) -> Scores:
         """The raw scores, as the tagger had them; of an open value nothing was left out."""
@@ -216,6 +218,7 @@ def _run_tag(tag: Tag) -> RunTag:
         span=(tag.evidence.start, tag.evidence.end) if tag.evidence else None,
         inferred=scores.inferred,
         abstained=tag.abstained,
+        each=_rounded(tag.each),
     )
 
 

@@ -20,7 +20,7 @@ from random import Random
 from typing import Any
 
 from eval.figures import Figure, share
-from eval.score import Counts, Kind, Verdict, counts, folded
+from eval.score import Counts, Kind, Verdict, aligned, counts, folded
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
@@ -111,7 +111,7 @@ def flips(
     a flip too, but neither right nor wrong. Texts are compared without regard to case, width and white space.
     Raises SourceError for no verdicts and for runs of different records or fields.
     """
-    if [(v.id, v.field) for v in plain] != [(v.id, v.field) for v in changed]:
+    if {(v.id, v.field) for v in plain} != {(v.id, v.field) for v in changed}:
         hint = "run both to their end, with the same task, --split, --sample and --seed"
         raise SourceError(f"not runs of the same rows: {len(plain)} and {len(changed)} values", hint=hint)
     records = {e.record.id: e.record for e in examples}
@@ -119,7 +119,7 @@ def flips(
     verbatim = _verbatim(task)
     flipped = dict.fromkeys(pieces, False)
     moves: Counter[tuple[Kind, Kind]] = Counter()
-    for old, new in zip(plain, changed, strict=True):
+    for old, new in aligned(plain, changed):
         said, now = _said(old), _said(new)
         if old.field in verbatim:
             form = "" if said is None else _form(said, records[old.id], pieces[old.id])

@@ -6,10 +6,11 @@ wrong was answered. From the verdicts come all figures (figures.py), slices and 
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eval.record import Run, RunRow, RunTag
@@ -40,6 +41,8 @@ class Verdict:
     tag: RunTag | None = None
     golds: tuple[Any, ...] = ()
     """All right values, `gold` among them; empty where the record has none."""
+    item: str = ""
+    """Of a field that takes several values: the JSON text of the one that the verdict is about."""
 
     @property
     def correct(self) -> bool:
@@ -48,7 +51,8 @@ class Verdict:
 
 
 def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequence[str]]) -> list[Verdict]:
-    """A verdict for each field that is asked of each record of the run, in the run's order.
+    """A verdict for each field that is asked of each record of the run, in the run's order; of a field that takes
+    several values one for each that was answered, withheld or labelled.
 
     `fields` has the names of the fields asked, by record id. Raises SourceError for an empty run, for a row
     of the run that no example labels, and for labelled rows of one id.
@@ -61,12 +65,48 @@ def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequenc
         raise SourceError(f"{len(examples) - len(gold)} labelled rows have the id of another", hint=hint)
     if unknown := [row.id for row in run.rows if row.id not in gold]:
         raise SourceError(f"{len(unknown)} rows of the run have no label, the first is {unknown[0]!r}")
-    return [_verdict(row, gold[row.id], name) for row in run.rows for name in fields[row.id]]
+    return [verdict for row in run.rows for name in fields[row.id] for verdict in _verdicts(row, gold[row.id], name)]
 
 
 def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
     """Verdicts on the fields that the task asks of each record."""
     return verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
+
+
+def aligned(a: Iterable[Verdict], b: Iterable[Verdict]) -> list[tuple[Verdict, Verdict]]:
+    """Verdicts of two runs over the same rows in pairs; a value of a list that one run alone named is absent, or
+    missing, in the other."""
+    left, right = ({(v.id, v.field, v.item): v for v in side} for side in (a, b))
+    keys = dict.fromkeys([*left, *right])
+    return [(left.get(key) or _unsaid(right[key]), right.get(key) or _unsaid(left[key])) for key in keys]
+
+
+def _unsaid(verdict: Verdict) -> Verdict:
+    kind: Kind = "absent" if verdict.gold is None else "missing"
+    return replace(verdict, value=None, p=0.0, kind=kind, tag=None)
+
+
+def _verdicts(row: RunRow, example: Example, name: str) -> list[Verdict]:
+    tag, gold = row.tags.get(name), example.answer.get(name)
+    if not isinstance(gold, list) and not (tag and isinstance(tag.value, list)):
+        return [_verdict(row, example, name)]
+    said = [] if tag is None or tag.abstained else tag.value
+    chances = {json.loads(text): p for text, p in tag.each.items() if text != "[]"} if tag else {}
+    annotated = example.annotated is None or name in example.annotated
+    found = []
+    for value in dict.fromkeys([*(gold or []), *said, *chances]):
+        right = value in (gold or [])
+        kind: Kind = "right" if right else "invented"
+        if row.outcome in ("rejected", "failed"):
+            kind = row.outcome
+        elif value not in said:
+            kind = "abstained" if value in chances else "missing"
+        answered = value if value in said or value in chances else None
+        found.append(Verdict(
+            row.id, name, value if right else None, answered, chances.get(value, 0.0), kind, annotated,
+            tag if value in chances else None, (value,) if right else (), json.dumps(value, ensure_ascii=False),
+        ))  # fmt: skip
+    return found or [Verdict(row.id, name, None, None, tag.p if tag else 0.0, "absent", annotated)]
 
 
 def _verdict(row: RunRow, example: Example, name: str) -> Verdict:

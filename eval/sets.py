@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tagger.errors import SettingsError, SourceError
-from tagger.example import Example
+from tagger.example import Example, dig, example_of
 from tagger.plan import load_plan
 from tagger.record import Column
-from tagger.schema import LabelField
+from tagger.schema import LabelField, TextsField
 from tagger.task import Definition, Task, load_task
+
+Span = tuple[str, int, int]
+"""A field, and the characters from start up to end that are a value of it."""
 
 PLANS = Path(__file__).parent / "plans"
 """Plans and calibrations of the sets, by their names: fitted to their rows, they are not those of a shipped task."""
@@ -31,6 +34,10 @@ class LabelledSet:
 
     folders: tuple[str, ...]
     task: Callable[[Path], Task]
+    spans: str = ""
+    """Where a row says at which characters its values stand: a dotted path to a list of start, end and type."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Fields of the rows that the task calls otherwise, since its own name for them is taken."""
 
 
 def _shipped(task: str, name: str) -> Callable[[Path], Task]:
@@ -44,16 +51,28 @@ def _shipped(task: str, name: str) -> Callable[[Path], Task]:
     return load
 
 
-def _labels(name: str, about: str, column: str, field: str, read: Callable[[Any], Sequence[str]]) -> LabelledSet:
+def _labels(name: str, about: str, column: str, asked: str, read: Callable[[Any], Sequence[str]]) -> LabelledSet:
     """A set with one label field whose labels stand in its labels.json."""
 
     def task(root: Path) -> Task:
         labels = read(json.loads((root / name / "labels.json").read_text("utf-8")))
-        fields = {field: LabelField(labels=dict.fromkeys(labels, ""))}
+        fields = {asked: LabelField(labels=dict.fromkeys(labels, ""))}
         definition = Definition(about=about, columns={column: Column()}, fields=fields, gold="labels")
         return Task.define(name, definition, folder=PLANS / name)
 
     return LabelledSet((name,), task)
+
+
+def _named_entities(root: Path) -> Task:
+    about = "用户给出商品标题。请以 JSON 写出标题里出现的词，逐字照抄，没有的不写。"
+    fields = {
+        "product": TextsField(about="商品是什么东西，中心词"),
+        "brand": TextsField(about="品牌"),
+        "type": TextsField(about="型号"),
+        "misc": TextsField(about="尺寸、数量、地名、年份等其他信息"),
+    }
+    definition = Definition(about=about, columns={"title": Column()}, fields=fields, gold="labels.attributes")
+    return Task.define("ecommerce-ner-zh", definition, folder=PLANS / "ecommerce-ner-zh")
 
 
 SETS = {
@@ -62,6 +81,7 @@ SETS = {
     "oa-mine": LabelledSet(("oa-mine",), _shipped("attributes", "oa-mine")),
     "online-shopping-10-zh": LabelledSet(("online-shopping-10-zh",), _shipped("zh_category", "online-shopping-10-zh")),
     "eprstmt-zh": LabelledSet(("eprstmt-zh",), _shipped("zh_sentiment", "eprstmt-zh")),
+    "ecommerce-ner-zh": LabelledSet(("ecommerce-ner-zh",), _named_entities, "labels.spans", {"model": "type"}),
     "instacart-aisles": _labels(
         "instacart-aisles",
         "The user shows names of groceries. Answer with the supermarket aisle where each stands.",
@@ -88,7 +108,33 @@ def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
 
 def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example]:
     """All rows of a split ("train", "dev" or "test") as examples, in the order of the files."""
-    return [row for folder in found.folders for row in task.read_examples(root / folder / f"{split}.jsonl")]
+    files = [root / folder / f"{split}.jsonl" for folder in found.folders]
+    if not found.renamed:
+        return [row for file in files for row in task.read_examples(file)]
+    examples = []
+    for file in files:
+        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+            row = json.loads(line)
+            gold = {found.renamed.get(name, name): value for name, value in dig(row, task.definition.gold).items()}
+            # A value that cannot be written (control characters) is no answer; its span stays among the gold spans.
+            gold = {name: [v for v in values if not task.fields[name].problem([v])] for name, values in gold.items()}
+            again = {**row, "labels": gold}
+            examples.append(example_of(again, f"{file}:{number}", number, task.columns, task.asked, "labels"))
+    return examples
+
+
+def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:
+    """By id, where the values of a row stand: (field, start, end). SourceError for a set that does not say."""
+    if not found.spans:
+        raise SourceError(f"the set does not say where values stand: {', '.join(found.folders)}")
+    spans = {}
+    for folder in found.folders:
+        for line in (root / folder / f"{split}.jsonl").read_text("utf-8").splitlines():
+            row = json.loads(line)
+            places = dig(row, found.spans)
+            names = [found.renamed.get(place["type"], place["type"]) for place in places]
+            spans[row["id"]] = {(n, at["start"], at["end"]) for n, at in zip(names, places, strict=True)}
+    return spans
 
 
 def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:

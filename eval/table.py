@@ -17,11 +17,20 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from eval.calibrate import redo
-from eval.figures import RESAMPLES, Figure, auroc, bootstrap, expected_calibration_error, share
+from eval.figures import (
+    RESAMPLES,
+    Figure,
+    auroc,
+    bootstrap,
+    bootstrap_counts,
+    expected_calibration_error,
+    share,
+)
 from eval.plan import in_words
 from eval.record import Run, read_run
 from eval.score import Verdict, judge, macro_f1
-from eval.sets import labelled_set, rows, sample
+from eval.sets import gold_spans, labelled_set, rows, sample
+from eval.spans import span_counts
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -101,6 +110,11 @@ def scored(entry: Entry, root: Path) -> list[Row]:
     calibration = calibration_of(run, task) if entry.calibrated else None
     decided = redo(run, task.fields, calibration, entry.prior)
     found = dict(figures(task, judge(decided, task, examples)))
+    _, known = labelled_set(run.header.set, root)
+    if known.spans:
+        texts = {e.record.id: e.record.values["title"] for e in examples}
+        spans = span_counts(judge(decided, task, examples), texts, gold_spans(known, root, run.header.split))
+        found = {"span F1": bootstrap_counts(list(spans.values()), lambda c: c.f1), **found}
     for promise in entry.promises:
         assert calibration
         kept = judge(redo(run, task.fields, calibration.promising(promise)), task, examples)

@@ -17,14 +17,15 @@ from tagger.ask import Answer, choice_values
 from tagger.engines.base import Step
 from tagger.grammar import closed_values, spell_value
 from tagger.plan import Ask
-from tagger.schema import FieldBase
+from tagger.schema import FieldBase, takes_several
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """What is known about one value before calibration, by the texts of values.
 
-    `model` has every value of a closed field, and of an open one the value that was written (its JSON text), if any.
+    `model` has every value of a closed field, and of an open one the value that was written (its JSON text), if any;
+    of a list each item that was written, "[]" where there is none.
     `rows` is what labelled rows say of the same texts (prior.py), and of an open field's values that the rows
     propose themselves (spans.py); empty without labelled rows.
     `least` is the probability of the least likely token of an open value; 1 for closed ones. `inferred`: it is a
@@ -102,13 +103,31 @@ def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> Scor
         spelled = {json.dumps(value, ensure_ascii=False): value for value in closed.values()}
         base = answer.completion.text.encode()[:start]
         return Scores(_named(path_masses(answer.completion.steps, list(spelled), base), field, spelled), {})
+    if not takes_several(field):
+        logprob, least = _written(answer, start, literal)
+        return Scores({literal: math.exp(logprob)}, {}, math.exp(least))
+    if literal == "[]":
+        return Scores({literal: math.exp(_written(answer, start, literal)[0])}, {})
+    found: dict[str, float] = {}
+    at, leasts = start + 1, [0.0]  # behind the bracket
+    for item in json.loads(literal):
+        text = json.dumps(item, ensure_ascii=False)
+        logprob, least = _written(answer, at, text)
+        found.setdefault(text, math.exp(logprob))
+        leasts.append(least)
+        at += len(text.encode()) + len(", ")
+    return Scores(found, {}, math.exp(min(leasts)))
+
+
+def _written(answer: Answer, start: int, literal: str) -> tuple[float, float]:
+    """Log-probability of the tokens that wrote `literal` at byte `start`, and of the least likely of them."""
     end, at, logprob, least = start + len(literal.encode()), 0, 0.0, 0.0
     for text, token_logprob in answer.completion.logprobs:
         if at < end and at + len(text) > start:
             logprob += token_logprob
             least = min(least, token_logprob)
         at += len(text)
-    return Scores({literal: math.exp(logprob)}, {}, math.exp(least))
+    return logprob, least
 
 
 def _named(masses: Mapping[str, float], field: FieldBase, spelled: Mapping[str, Any]) -> dict[str, float]:

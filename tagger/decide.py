@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tagger.calibration import Calibration
 from tagger.confidence import Scores
 from tagger.grammar import closed_values, read_value, spell_value, value_text
 from tagger.prior import combine, pool
-from tagger.schema import FieldBase
+from tagger.schema import FieldBase, LabelsField, takes_several
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A value with its probability, and whether that is too little to say it.
 
-    `others` are the other values of the field with their probabilities, likeliest first.
+    `others` are the field's other candidates with their probabilities, likeliest first. `each` has, for a list, the
+    probability of every candidate by its JSON text, said or not; `p` is then that of the least likely one said.
     """
 
     value: Any
     p: float
     abstained: bool
     others: tuple[tuple[Any, float], ...] = ()
+    each: Mapping[str, float] = field(default_factory=dict)
 
 
 def decide(
@@ -38,24 +41,41 @@ def decide(
     """Decide on field `name`, for which the model has `written` a value (None: the rows alone propose one).
 
     Where labelled rows speak (with weight `prior`, or as the calibration weighs them), a field gets its likeliest
-    value, else what was written stands.
+    value, else what was written stands. A list has every item that is likely enough.
     """
+    chances, threshold = _chances(name, field, scores, prior, calibration)
     closed = closed_values(field)
+    values = {text: closed[text] if closed else read_value(field, json.loads(text)) for text in chances}
+    ranked = sorted(chances, key=lambda text: -chances[text])
+    if takes_several(field):
+        said = [text for text in chances if chances[text] >= threshold and chances[text] > 0]
+        others = tuple((values[text], chances[text]) for text in ranked if text not in said)
+        p = min((chances[text] for text in said), default=chances[ranked[0]])
+        return Decision(_listed(field, [values[text] for text in said or ranked[:1]]), p, not said, others, chances)
+    best = value_text(field, written) if closed else spell_value(field, written) if written is not None else ""
+    if scores.rows or best not in chances:
+        best = ranked[0]
+    others = tuple((values[text], chances[text]) for text in ranked if text != best)
+    return Decision(values[best], chances[best], chances[best] < threshold or chances[best] == 0, others)
+
+
+def _chances(
+    name: str, field: FieldBase, scores: Scores, prior: float, calibration: Calibration | None
+) -> tuple[dict[str, float], float]:
+    """The probability of each candidate by its text, and that from which on one is said."""
     threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
     if calibration:
-        chances = calibration.chances(name, scores)
-    elif closed and scores.rows:
-        chances = combine(scores.model, scores.rows, prior)
-    elif scores.rows and prior:
-        chances = pool(scores.model, scores.rows, prior)
+        return calibration.chances(name, scores), threshold
+    if closed_values(field) and scores.rows:
+        return combine(scores.model, scores.rows, prior), threshold
+    if scores.rows and prior:
         # A value that one of the two alone names has to be likelier than not to that one.
-        threshold = max(threshold, min(prior, 1.0) / 2 / (1 + prior))
-    else:
-        chances = dict(scores.model) or dict.fromkeys(scores.rows, 0.0)
-    texts = {text: closed[text] if closed else read_value(field, json.loads(text)) for text in chances}
-    said = value_text(field, written) if closed else spell_value(field, written) if written is not None else ""
-    if scores.rows or said not in chances:
-        said = max(chances, key=lambda text: chances[text])
-    others = [(texts[text], p) for text, p in sorted(chances.items(), key=lambda item: -item[1]) if text != said]
-    p = chances[said]
-    return Decision(texts[said], p, p < threshold or p == 0, tuple(others))
+        least = min(prior, 1.0) / 2 / (1 + prior)
+        return pool(scores.model, scores.rows, prior), max(threshold, least)
+    return dict(scores.model) or dict.fromkeys(scores.rows, 0.0), threshold
+
+
+def _listed(field: FieldBase, values: list[Any]) -> list[Any]:
+    """The values of a list: labels in the declared order, and none where it is said that there are none."""
+    values = [value for value in values if value != []]
+    return [label for label in field.labels if label in values] if isinstance(field, LabelsField) else values

@@ -15,7 +15,7 @@ from typing import Any
 
 from tagger.errors import TaskError
 from tagger.record import Column, Record, Rejected, read_record
-from tagger.schema import FieldBase, LabelsField, problems
+from tagger.schema import FieldBase, TextsField, problems, takes_several
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,9 @@ def gold_answer(
     also: dict[str, tuple[Any, ...]] = {}
     for name, definition in fields.items():
         value = found.get(name)
-        if isinstance(value, list) and not isinstance(definition, LabelsField):
+        if value == [] and isinstance(definition, TextsField):
+            value = None
+        if isinstance(value, list) and not takes_several(definition):
             if len(value) > 1:
                 also[name] = tuple(value[1:])
             value = value[0] if value else None

@@ -25,6 +25,7 @@ from tagger.schema import (
     NumberField,
     PathField,
     ScoreField,
+    TextsField,
     plain_number,
 )
 
@@ -106,7 +107,8 @@ def _value(field: FieldBase) -> str:
             return "number"
         units = " | ".join(_literal(json.dumps(unit, ensure_ascii=False)[1:-1]) for unit in field.units)
         return rf'"\"" number " " ({units}) "\""'
-    return r'"\"" char+ "\""'
+    text = r'"\"" char+ "\""'
+    return f'"[" {text} (", " {text})* "]"' if isinstance(field, TextsField) else text
 
 
 def _value_rules(fields: Mapping[str, FieldBase]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,16 +18,16 @@ from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values, spell_value, value_text
+from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
 from tagger.prior import RowPrior
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
-from tagger.schema import FieldBase, TextField
+from tagger.schema import FieldBase, takes_several, takes_spans
 from tagger.shortlist import Shortlist, narrowed
 from tagger.shots import ShotPool
-from tagger.spans import SpanPrior
+from tagger.spans import SpanPrior, listed
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ class Tagger:
         return priors
 
     def _span_prior(self, rows: Sequence[Example]) -> SpanPrior:
-        spans = {name for name, field in self.task.fields.items() if isinstance(field, TextField) and field.verbatim}
+        spans = {name for name, field in self.task.fields.items() if takes_spans(field)}
         answers = [{name: value for name, value in row.answer.items() if name in spans} for row in rows]
         texts = [name for name, column in self.task.columns.items() if not column.allowed]
         records = [row.record for row in rows]
@@ -252,30 +253,32 @@ class Tagger:
     ) -> dict[str, Scores]:
         """The scores of verbatim fields with what labelled rows say of the written values, and propose themselves."""
         assert self._spans
-        names = [name for name, field in fields.items() if isinstance(field, TextField) and field.verbatim]
-        written = {name: [values[name]] if name in values else [] for name in names}
+        names = [name for name, field in fields.items() if takes_spans(field)]
+        written = {name: [str(item) for item in listed(values.get(name, []))] for name in names}
         joined = {}
         for name, view in self._spans.views(record, self.task.group(record), written).items():
             if view.chances:
                 own = found.get(name, Scores({}, {}))
-                rows = {spell_value(fields[name], value): p for value, p in view.chances.items()}
-                shares = {spell_value(fields[name], value): p for value, p in view.shares.items()}
+                rows = {json.dumps(value, ensure_ascii=False): p for value, p in view.chances.items()}
+                shares = {json.dumps(value, ensure_ascii=False): p for value, p in view.shares.items()}
                 joined[name] = replace(own, rows=rows, shares=shares, usual=view.usual)
         return joined
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
-        verbatim = isinstance(field, TextField) and field.verbatim
-        if verbatim and written is not None:
+        one_span = takes_spans(field) and not takes_several(field)
+        if one_span and written is not None:
             scores = replace(scores, inferred=find(written, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
         value, others = found.value, [Alternative(other, p) for other, p in found.others]
-        place = find(value, record.values) if verbatim else None
+        place = find(value, record.values) if one_span else None
+        places = [find(item, record.values) for item in value] if takes_spans(field) and not one_span else []
         if found.abstained:
             value, others = None, [Alternative(found.value, found.p), *others]
         return Tag(
-            value, found.p, place, verbatim and place is None, found.abstained, tuple(others[:ALTERNATIVES]), scores
-        )
+            value, found.p, place, one_span and place is None, found.abstained, tuple(others[:ALTERNATIVES]),
+            () if found.abstained else tuple(places), found.each, scores,
+        )  # fmt: skip
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tagger.confidence import Scores
@@ -36,6 +37,10 @@ class Tag:
     inferred: bool = False
     abstained: bool = False
     alternatives: tuple[Alternative, ...] = ()
+    evidences: tuple[Evidence | None, ...] = ()
+    """For each text of a list the characters that prove it."""
+    each: Mapping[str, float] = field(default_factory=dict)
+    """For a list the probability of every candidate by its JSON text, said or not."""
     scores: Scores | None = field(default=None, repr=False, compare=False)
     """What the probability was made of; kept in memory for evaluation, not written out."""
 
@@ -96,8 +101,11 @@ class Tagging:
 def _tag(tag: Tag) -> dict[str, Any]:
     found: dict[str, Any] = {"value": tag.value, "probability": round(tag.probability, 6)}
     if tag.evidence:
-        place = tag.evidence
-        found["evidence"] = {"column": place.column, "start": place.start, "end": place.end, "text": place.text}
+        found["evidence"] = asdict(tag.evidence)
+    if tag.evidences:
+        found["evidence"] = [asdict(place) if place else None for place in tag.evidences]
+    if isinstance(tag.value, list) and tag.value:
+        found["probabilities"] = [round(tag.each[json.dumps(item, ensure_ascii=False)], 6) for item in tag.value]
     if tag.inferred:
         found["inferred"] = True
     if tag.abstained:

@@ -122,6 +122,19 @@ class TextField(FieldBase):
         return None
 
 
+class TextsField(FieldBase):
+    """One or more pieces of text that stand in the record, in its order; a piece said twice says nothing more."""
+
+    kind: Literal["texts"] = "texts"
+    max_chars: int = Setting(default=200, ge=1)
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, list) or not value:
+            return f"expected a list of texts, found {value!r}"
+        one = TextField(max_chars=self.max_chars)
+        return next((wrong for item in value if (wrong := one.problem(item))), None)
+
+
 class NumberField(FieldBase):
     """A number; with `units`, a quantity {"value": 250, "unit": "ml"} in one of them."""
 
@@ -177,10 +190,20 @@ def plain_number(value: int | float) -> str:
 
 
 Field = Annotated[
-    LabelField | LabelsField | PathField | TextField | NumberField | BooleanField | ScoreField,
+    LabelField | LabelsField | PathField | TextField | TextsField | NumberField | BooleanField | ScoreField,
     Setting(discriminator="kind"),
 ]
-"""Any of the seven kinds, told apart by the key `kind`."""
+"""Any of the eight kinds, told apart by the key `kind`."""
+
+
+def takes_spans(field: FieldBase) -> bool:
+    """Whether the field's values are pieces of the record's own text."""
+    return isinstance(field, TextsField) or (isinstance(field, TextField) and field.verbatim)
+
+
+def takes_several(field: FieldBase) -> bool:
+    """Whether the field's value is a list."""
+    return isinstance(field, LabelsField | TextsField)
 
 
 def problems(fields: Mapping[str, FieldBase], values: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tagger.errors import TaskError
-from tagger.schema import BooleanField, Field, LabelField, LabelsField, NumberField, ScoreField, TextField
+from tagger.schema import BooleanField, Field, LabelField, LabelsField, NumberField, ScoreField, TextField, TextsField
 
 
 def fields_of_model(model: type[BaseModel]) -> dict[str, Field]:
@@ -31,6 +31,8 @@ def _field(where: str, info: FieldInfo) -> Field:
         return LabelField(labels=_labels(kind, where), **common)
     if typing.get_origin(kind) is list and typing.get_origin(typing.get_args(kind)[0]) is Literal:
         return LabelsField(labels=_labels(typing.get_args(kind)[0], where), **common)
+    if kind == list[str]:
+        return TextsField(**common)
     if kind is bool:
         return BooleanField(**common)
     if kind is int and Ge in bounds and Le in bounds:
@@ -43,7 +45,7 @@ def _field(where: str, info: FieldInfo) -> Field:
     raise TaskError(
         f"type {kind!r} is no kind of field",
         where=where,
-        hint="use Literal, list[Literal], str, bool, int, float, or one of them | None",
+        hint="use Literal, list[Literal], str, list[str], bool, int, float, or one of them | None",
     )
 
 

@@ -212,7 +212,8 @@ def _features(found: Sequence[Word]) -> list[list[str]]:
     for i in range(len(found)):
         before2, before, own, after, after2 = lower[i : i + 5]
         rows.append([
-            "bias", f"w={own}", f"s={shapes[i + 1]}", f"p={own[:3]}", f"e={own[-3:]}",
+            "bias", f"w={own}", f"s={shapes[i + 1]}", f"len={min(len(own), 8)}",
+            *(f"p{n}={own[:n]}" for n in (2, 3, 4)), *(f"e{n}={own[-n:]}" for n in (2, 3, 4)),
             f"-2={before2}", f"-1={before}", f"+1={after}", f"+2={after2}",
             f"-1,0={before}|{own}", f"0,+1={own}|{after}", f"-1s={shapes[i]}", f"+1s={shapes[i + 2]}",
             f"start={min(i, 5)}", f"end={min(len(found) - i, 4)}",
