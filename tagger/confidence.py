@@ -63,6 +63,21 @@ def raw_scores(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dic
     return found
 
 
+def voted(given: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
+    """The scores of several answers to one question as one: probabilities are averaged, what an answer does not name
+    has none in it, and a field that fewer than half of them answer is left out."""
+    if len(given) == 1:
+        return dict(given[0])
+    scores = {}
+    for name in dict.fromkeys(name for found in given for name in found):
+        mine = [found[name] for found in given if name in found]
+        if 2 * len(mine) >= len(given):
+            texts = dict.fromkeys(text for one in mine for text in one.model)
+            model = {text: sum(one.model.get(text, 0.0) for one in mine) / len(given) for text in texts}
+            scores[name] = Scores(model, {}, sum(one.least for one in mine) / len(mine))
+    return scores
+
+
 def path_masses(steps: Sequence[Step], choices: Sequence[str], base: bytes = b"") -> dict[str, float]:
     """Probability of each choice, summed over the token paths in `steps` that spell it behind `base`.
 

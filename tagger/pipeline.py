@@ -11,23 +11,20 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tagger.ask import NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
-from tagger.confidence import Scores, raw_scores
+from tagger.confidence import Scores, raw_scores, voted
 from tagger.decide import decide
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
-from tagger.prior import RowPrior
-from tagger.prompt import Head, Prompt, render, render_head
+from tagger.prompt import Prompt
+from tagger.questions import Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
+from tagger.rows import Rows
 from tagger.schema import FieldBase, takes_several, takes_spans
-from tagger.shortlist import Shortlist, narrowed
-from tagger.shots import ShotPool
-from tagger.spans import SpanPrior, listed
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -71,18 +68,16 @@ class Tagger:
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
-        shown = self._showable(shots) if shots else []
-        self._shown = shown or list(self.task.examples)
-        self._shortlists: dict[Ask, Shortlist] = {}
-        self._pool = ShotPool(self.task, shown) if shown else None
-        self._priors = self._row_priors()
-        self._spans = self._span_prior(shown) if shown and self.task.plan.shots.prior else None
+        pool = showable(self.task, shots) if shots else []
+        examples = pool or self.task.examples
+        self._rows = Rows(self.task, examples, pooled=bool(pool))
+        self._questions = Questions(self.task, pool, examples, self._rows.closed)
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
             self.task.id,
             self.task.version,
-            self.task.plan.id + ("" if self._pool is None else f"+{self._pool.id}"),
+            self.task.plan.id + (f"+{self._questions.pool.id}" if self._questions.pool else ""),
             info.model,
             self.task.definition.adapter,
             f"{info.engine}/{info.dtype}",
@@ -90,7 +85,6 @@ class Tagger:
         self.calibration = self._calibration(info.model) if calibrated else None
         if promise is not None:
             self.calibration = self._promising(promise)
-        self._heads: dict[tuple[Ask, tuple[str, ...], str], Head] = {}
 
     @overload
     def tag(self, records: Mapping[str, Any]) -> Tagging: ...
@@ -122,69 +116,24 @@ class Tagger:
         """The loop: one Tagging for each record, in order."""
         work = {i: _Work(record) for i, record in enumerate(records) if isinstance(record, Record)}
         for ask in self.task.plan.ask:
-            todo = [i for i in work if self._asked(ask, work[i].record)]
+            todo = [i for i in work if self._questions.asked(ask, work[i].record)]
             asked = [work[i].record for i in todo]
-            questions, shares = self._questions(ask, asked), self._shares(ask, asked)
-            answers = self.engine.complete([self._request(ask, fields, prompt) for fields, prompt in questions])
-            for i, (fields, _), completion, rows in zip(todo, questions, answers, shares, strict=True):
-                self._settle(work[i], ask, fields, completion, rows)
+            votes = [self._questions.of(ask, asked, vote) for vote in range(self.task.plan.votes)]
+            questions = [question for vote in votes for question in vote]
+            answers = self.engine.complete([self._request(ask, question) for question in questions])
+            given = list(zip(questions, answers, strict=True))
+            for n, (i, shares) in enumerate(zip(todo, self._rows.shares(ask, asked), strict=True)):
+                self._settle(work[i], ask, given[n :: len(todo)], shares)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
 
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
         """What the model is shown for each record."""
-        return [prompt for _, prompt in self._questions(ask, records)]
-
-    def _questions(self, ask: Ask, records: Sequence[Record]) -> list[tuple[dict[str, FieldBase], Prompt]]:
-        """For each record the fields as they are asked of it, a shortlist in place of all labels, and the prompt."""
-        plan = self.task.plan.shots
-        shots = self._pool.nearest(records, plan.retrieved, plan.common) if self._pool else [[] for _ in records]
-        listed = self._candidates(ask, records)
-        questions = []
-        for record, near, candidates in zip(records, shots, listed, strict=True):
-            fields = self._asked(ask, record)
-            head = self._head(ask, fields, record)
-            prompt = render(self.task, ask, fields, head, near, record, candidates)
-            questions.append((narrowed(fields, candidates) if candidates else fields, prompt))
-        return questions
-
-    def _candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
-        if not ask.shortlist:
-            return [()] * len(records)
-        if ask not in self._shortlists:
-            (name,) = ask.fields
-            field = self.task.fields[name]
-            rows = [(e.record, value_text(field, e.answer[name])) for e in self._shown if name in e.answer]
-            labels = dict.fromkeys(closed_values(field) or {}, "") | dict(getattr(field, "labels", {}))
-            self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
-        return self._shortlists[ask].candidates(records, ask.shortlist)
-
-    def _row_priors(self) -> dict[Ask, RowPrior]:
-        """For each ask of one closed field, what the pool's rows say, or the shipped examples and descriptions."""
-        priors = {}
-        for ask in self.task.plan.ask if self.task.plan.shots.prior else ():
-            name = ask.fields[0]
-            answered = [(e.record, e.answer[name]) for e in self._shown if name in e.answer]
-            if ask.form != "json" and answered:
-                field = self.task.fields[name]
-                rows = [(record, value_text(field, value)) for record, value in answered]
-                if not self._pool:
-                    about = getattr(field, "labels", {})
-                    rows += [(Record(label, {name: f"{label} {said}"}), label) for label, said in about.items() if said]
-                priors[ask] = RowPrior(rows, list(closed_values(field) or {}))
-        return priors
-
-    def _span_prior(self, rows: Sequence[Example]) -> SpanPrior:
-        spans = {name for name, field in self.task.fields.items() if takes_spans(field)}
-        answers = [{name: value for name, value in row.answer.items() if name in spans} for row in rows]
-        texts = [name for name, column in self.task.columns.items() if not column.allowed]
-        records = [row.record for row in rows]
-        groups = [self.task.group(record) for record in records]
-        return SpanPrior(list(zip(records, answers, strict=True)), groups, texts)
+        return [question.prompt for question in self._questions.of(ask, records)]
 
     def _calibration(self, model: str) -> Calibration | None:
         if self.task.folder is None:
             return None
-        plan, with_pool = self.task.plan.id, self._pool is not None
+        plan, with_pool = self.task.plan.id, self._questions.pool is not None
         expected = {"task_version": self.task.version, "plan": plan, "model": model, "with_pool": with_pool}
         return load_calibration(calibration_file(self.task.folder, model), expected)
 
@@ -194,80 +143,43 @@ class Tagger:
             raise SettingsError("without a calibration nothing can be promised", hint=hint)
         return self.calibration.promising(promise)
 
-    def _shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float]]:
-        return self._priors[ask].shares(records) if ask in self._priors else [{}] * len(records)
-
-    def _asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
-        return {name: f for name, f in self.task.asked(record).items() if name in ask.fields}
-
-    def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record) -> Head:
-        key = ask, tuple(fields), self.task.group(record)
-        if key not in self._heads:
-            plan = self.task.plan.shots
-            if self._pool:
-                shown = self._pool.common(self.task.group(record), plan.common)
-            else:
-                fixed, asked = self._showable(self.task.examples)[: plan.fixed], self.task.asked(record)
-                shown = [e for e in fixed if self.task.asked(e.record) == asked]
-            self._heads[key] = render_head(self.task, ask, fields, shown)
-        return self._heads[key]
-
-    def _showable(self, examples: Sequence[Example]) -> list[Example]:
-        """Examples that answer every field that is asked by itself; the others cannot be shown as shots."""
-        alone = [ask.fields[0] for ask in self.task.plan.ask if ask.form != "json"]
-        return [e for e in examples if all(name in e.answer for name in alone if name in self.task.asked(e.record))]
-
-    def _request(self, ask: Ask, fields: Mapping[str, FieldBase], prompt: Prompt) -> Request:
-        return Request(prompt, constraint(ask, fields), self.task.plan.max_tokens, self.task.definition.adapter)
+    def _request(self, ask: Ask, asked: Question) -> Request:
+        plan, adapter = self.task.plan, self.task.definition.adapter
+        return Request(asked.prompt, constraint(ask, asked.fields), plan.max_tokens, adapter)
 
     def _settle(
         self,
         work: _Work,
         ask: Ask,
-        fields: Mapping[str, FieldBase],
-        completion: Completion,
-        rows: Mapping[str, float],
+        given: Sequence[tuple[Question, Completion]],
+        shares: Mapping[str, float],
     ) -> None:
-        """Put what a completion says into the record's tags, with what the labelled `rows` say."""
-        used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
-        work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
-        answer = read_answer(ask, fields, completion)
-        if isinstance(answer, NoAnswer):
-            work.trouble = work.trouble or answer
-            return
-        found = raw_scores(ask, fields, answer)
-        if rows:
-            found = {name: replace(scores, rows={t: rows[t] for t in scores.model}) for name, scores in found.items()}
-        if ask.form == "json" and self._spans:
-            found |= self._with_spans(found, fields, answer.values, work.record)
-        for name in fields:
-            if name in found:
-                work.tags[name] = self._tag(name, fields[name], answer.values.get(name), found[name], work.record)
+        """Put what the completions of a record's questions say into its tags, with what labelled rows say.
 
-    def _with_spans(
-        self,
-        found: Mapping[str, Scores],
-        fields: Mapping[str, FieldBase],
-        values: Mapping[str, Any],
-        record: Record,
-    ) -> dict[str, Scores]:
-        """The scores of verbatim fields with what labelled rows say of the written values, and propose themselves."""
-        assert self._spans
-        names = [name for name, field in fields.items() if takes_spans(field)]
-        written = {name: [str(item) for item in listed(values.get(name, []))] for name in names}
-        joined = {}
-        for name, view in self._spans.views(record, self.task.group(record), written).items():
-            if view.chances:
-                own = found.get(name, Scores({}, {}))
-                rows = {json.dumps(value, ensure_ascii=False): p for value, p in view.chances.items()}
-                shares = {json.dumps(value, ensure_ascii=False): p for value, p in view.shares.items()}
-                joined[name] = replace(own, rows=rows, shares=shares, usual=view.usual)
-        return joined
+        `given` has one of each for every vote; `shares` is what the rows say of a closed field.
+        """
+        found: list[dict[str, Scores]] = []
+        written: Mapping[str, Any] = {}
+        for question, completion in given:
+            used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
+            work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
+            answer = read_answer(ask, question.fields, completion)
+            if isinstance(answer, NoAnswer):
+                work.trouble = work.trouble or answer
+                return
+            found.append(raw_scores(ask, question.fields, answer))
+            written = answer.values if len(given) == 1 else {}
+        fields = given[0][0].fields
+        joined = self._rows.joined(ask, fields, voted(found), work.record, shares)
+        for name in fields:
+            if name in joined:
+                work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
         one_span = takes_spans(field) and not takes_several(field)
-        if one_span and written is not None:
-            scores = replace(scores, inferred=find(written, record.values) is None)
+        if one_span and scores.model:
+            likeliest = json.loads(max(scores.model, key=lambda text: scores.model[text]))
+            scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
         value, others = found.value, [Alternative(other, p) for other, p in found.others]

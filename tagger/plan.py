@@ -65,6 +65,9 @@ class Plan(BaseModel):
 
     ask: tuple[Ask, ...] = Setting(min_length=1)
     shots: Shots = Shots()
+    votes: int = Setting(default=1, ge=1)
+    """How often each question is asked, with the shots in another order each time; the answers are averaged
+    (self-consistency, Wang et al. 2023). Costs as many times the tokens."""
     max_tokens: int = Setting(default=256, ge=1)
     """An answer longer than this is rejected, never cut."""
 

@@ -1,0 +1,96 @@
+"""A task, its examples and records in, what the model is asked about each record out: fields and prompt.
+
+With a pool the nearest of its examples are shown, behind those that stand for all of it; without one the shipped
+examples are. For large label sets a shortlist takes the place of all labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tagger.example import Example
+from tagger.grammar import closed_values, value_text
+from tagger.plan import Ask
+from tagger.prior import RowPrior
+from tagger.prompt import Head, Prompt, render, render_head
+from tagger.record import Record
+from tagger.schema import FieldBase
+from tagger.shortlist import Shortlist, narrowed
+from tagger.shots import ShotPool
+from tagger.task import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The fields as they are asked of a record, with a shortlist in place of all labels, and what the model reads."""
+
+    fields: Mapping[str, FieldBase]
+    prompt: Prompt
+
+
+class Questions:
+    """Asks a task's questions; keeps what is the same for many records."""
+
+    def __init__(
+        self, task: Task, pool: Sequence[Example], examples: Sequence[Example], priors: Mapping[Ask, RowPrior]
+    ) -> None:
+        """`pool` may be empty; `examples` are the pool's or those that are shipped; `priors` rank shortlists."""
+        self._task, self._examples, self._priors = task, examples, priors
+        self.pool = ShotPool(task, pool) if pool else None
+        self._shortlists: dict[Ask, Shortlist] = {}
+        self._heads: dict[tuple[Ask, tuple[str, ...], str, int], Head] = {}
+
+    def of(self, ask: Ask, records: Sequence[Record], vote: int = 0) -> list[Question]:
+        """The question to each record. From the second vote on (1, 2, ...) examples are shown in another order."""
+        plan = self._task.plan.shots
+        near = self.pool.nearest(records, plan.retrieved, plan.common) if self.pool else [[] for _ in records]
+        questions = []
+        for record, shots, candidates in zip(records, near, self._candidates(ask, records), strict=True):
+            fields = self.asked(ask, record)
+            head = self._head(ask, fields, record, vote)
+            shots = shuffled(shots, f"{record.id}/{vote}") if vote else shots
+            prompt = render(self._task, ask, fields, head, shots, record, candidates)
+            questions.append(Question(narrowed(fields, candidates) if candidates else fields, prompt))
+        return questions
+
+    def asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
+        """The fields of an ask that are asked of a record."""
+        return {name: field for name, field in self._task.asked(record).items() if name in ask.fields}
+
+    def _candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+        if not ask.shortlist:
+            return [()] * len(records)
+        if ask not in self._shortlists:
+            (name,) = ask.fields
+            field = self._task.fields[name]
+            rows = [(e.record, value_text(field, e.answer[name])) for e in self._examples if name in e.answer]
+            labels = dict.fromkeys(closed_values(field) or {}, "") | dict(getattr(field, "labels", {}))
+            self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
+        return self._shortlists[ask].candidates(records, ask.shortlist)
+
+    def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record, vote: int) -> Head:
+        group = self._task.group(record)
+        key = ask, tuple(fields), group, vote
+        if key not in self._heads:
+            plan = self._task.plan.shots
+            if self.pool:
+                shown = self.pool.common(group, plan.common)
+            else:
+                fixed, asked = showable(self._task, self._task.examples)[: plan.fixed], self._task.asked(record)
+                shown = [e for e in fixed if self._task.asked(e.record) == asked]
+            shown = shuffled(shown, str(vote)) if vote else shown
+            self._heads[key] = render_head(self._task, ask, fields, shown)
+        return self._heads[key]
+
+
+def showable(task: Task, examples: Sequence[Example]) -> list[Example]:
+    """Examples that answer every field that is asked by itself; the others cannot be shown as shots."""
+    alone = [ask.fields[0] for ask in task.plan.ask if ask.form != "json"]
+    return [e for e in examples if all(name in e.answer for name in alone if name in task.asked(e.record))]
+
+
+def shuffled(examples: Sequence[Example], seed: str) -> list[Example]:
+    """The same examples in an order that depends on the seed alone."""
+    return Random(seed).sample(list(examples), len(examples))

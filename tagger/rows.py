@@ -1,0 +1,97 @@
+"""A task and its labelled rows in, the rows' say joined to the model's scores out.
+
+Closed fields that are asked by themselves are judged by prior.py, pieces of a record's text by spans.py. The rows
+are those of the pool; without one the shipped examples and label descriptions speak for closed fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tagger.confidence import Scores
+from tagger.example import Example
+from tagger.grammar import closed_values, value_text
+from tagger.plan import Ask
+from tagger.prior import RowPrior
+from tagger.record import Record
+from tagger.schema import FieldBase, takes_spans
+from tagger.spans import SpanPrior
+from tagger.task import Task
+
+
+class Rows:
+    """What labelled rows say of a task's fields; nothing where the plan leaves them out (`prior = 0`)."""
+
+    def __init__(self, task: Task, examples: Sequence[Example], *, pooled: bool) -> None:
+        """`pooled`: whether the examples are a pool, and not those that are shipped with the task."""
+        speak = task.plan.shots.prior > 0
+        self._task = task
+        self.closed = {ask: prior for ask in task.plan.ask if speak and (prior := _closed(task, ask, examples, pooled))}
+        """By ask, what rows say of its one closed field."""
+        self._spans = _spans(task, examples) if speak and pooled else None
+
+    def shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float]]:
+        """For each record the probabilities of the values of a closed field; empty where the rows say nothing."""
+        return self.closed[ask].shares(records) if ask in self.closed else [{}] * len(records)
+
+    def joined(
+        self,
+        ask: Ask,
+        fields: Mapping[str, FieldBase],
+        found: Mapping[str, Scores],
+        record: Record,
+        shares: Mapping[str, float],
+    ) -> dict[str, Scores]:
+        """The model's scores of a record's fields with what the rows say of the same values, and propose themselves.
+
+        `shares` are those of the record, for a closed field asked by itself.
+        """
+        if ask.form != "json":
+            return {
+                name: replace(scores, rows={text: shares[text] for text in scores.model}) if shares else scores
+                for name, scores in found.items()
+            }
+        joined = dict(found)
+        written = {
+            name: [str(json.loads(text)) for text in found[name].model] if name in found else []
+            for name, field in fields.items()
+            if takes_spans(field)
+        }
+        if self._spans and written:
+            for name, view in self._spans.views(record, self._task.group(record), written).items():
+                if view.chances:
+                    chances, shares = (_literals(part) for part in (view.chances, view.shares))
+                    own = found.get(name, Scores({}, {}))
+                    joined[name] = replace(own, rows=chances, shares=shares, usual=view.usual)
+        return joined
+
+
+def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> RowPrior | None:
+    name = ask.fields[0]
+    answered = [(e.record, e.answer[name]) for e in examples if name in e.answer]
+    if ask.form == "json" or not answered:
+        return None
+    field = task.fields[name]
+    rows = [(record, value_text(field, value)) for record, value in answered]
+    if not pooled:
+        about = getattr(field, "labels", {})
+        rows += [(Record(label, {name: f"{label} {said}"}), label) for label, said in about.items() if said]
+    return RowPrior(rows, list(closed_values(field) or {}))
+
+
+def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
+    names = {name for name, field in task.fields.items() if takes_spans(field)}
+    if not names:
+        return None
+    answers = [{name: value for name, value in row.answer.items() if name in names} for row in examples]
+    records = [row.record for row in examples]
+    groups = [task.group(record) for record in records]
+    texts = [name for name, column in task.columns.items() if not column.allowed]
+    return SpanPrior(list(zip(records, answers, strict=True)), groups, texts)
+
+
+def _literals(values: Mapping[str, Any]) -> dict[str, float]:
+    return {json.dumps(value, ensure_ascii=False): p for value, p in values.items()}
