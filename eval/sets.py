@@ -16,9 +16,9 @@ from typing import Any
 
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example, dig, example_of
-from tagger.plan import load_plan
+from tagger.plan import Ask, load_plan
 from tagger.record import Column
-from tagger.schema import LabelField, TextsField
+from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
 from tagger.task import Definition, Task, load_task
 
 Span = tuple[str, int, int]
@@ -75,6 +75,23 @@ def _named_entities(root: Path) -> Task:
     return Task.define("ecommerce-ner-zh", definition, folder=PLANS / "ecommerce-ner-zh")
 
 
+def _google(language: str) -> LabelledSet:
+    """The Google product taxonomy, which has leaves but no products: to see how large label sets are asked about."""
+
+    def task(root: Path) -> Task:
+        lines = (root / "google-taxonomy" / "taxonomy.jsonl").read_text("utf-8").splitlines()
+        paths = [path for line in lines if (path := json.loads(line)[f"path_{language}"])]
+        inner = {tuple(path[:depth]) for path in paths for depth in range(1, len(path))}
+        leaves = dict.fromkeys(PATH_SEPARATOR.join(path) for path in paths if tuple(path) not in inner)
+        fields = {"category": PathField(labels=dict.fromkeys(leaves, ""))}
+        definition = Definition(about="Where a shop's product stands", columns={"title": Column()}, fields=fields)
+        found = Task.define("google-taxonomy", definition)
+        ask = Ask(form="label", fields=("category",), shortlist=20)
+        return replace(found, plan=found.plan.model_copy(update={"ask": (ask,)}))
+
+    return LabelledSet(("google-taxonomy",), task)
+
+
 SETS = {
     "category": LabelledSet(("ae-110k", "oa-mine"), _shipped("category", "category")),
     "ae-110k": LabelledSet(("ae-110k",), _shipped("attributes", "ae-110k")),
@@ -82,6 +99,8 @@ SETS = {
     "online-shopping-10-zh": LabelledSet(("online-shopping-10-zh",), _shipped("zh_category", "online-shopping-10-zh")),
     "eprstmt-zh": LabelledSet(("eprstmt-zh",), _shipped("zh_sentiment", "eprstmt-zh")),
     "ecommerce-ner-zh": LabelledSet(("ecommerce-ner-zh",), _named_entities, "labels.spans", {"model": "type"}),
+    "google-taxonomy": _google("en"),
+    "google-taxonomy-zh": _google("zh"),
     "instacart-aisles": _labels(
         "instacart-aisles",
         "The user shows names of groceries. Answer with the supermarket aisle where each stands.",

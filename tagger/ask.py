@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tagger.engines.base import Completion, Constraint
 from tagger.grammar import choice_grammar, closed_values, object_grammar, read_value, spell
 from tagger.plan import Ask, codes
-from tagger.schema import FieldBase, problems
+from tagger.schema import PATH_SEPARATOR, FieldBase, PathField, problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,28 @@ def constraint(ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
 
 def choice_values(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, Any]:
     """Text that may be written -> the value it stands for, for a label or codes ask."""
-    values = closed_values(fields[ask.fields[0]]) or {}
+    field = fields[ask.fields[0]]
+    values = closed_values(field) or {}
+    if ask.shortlist and isinstance(field, PathField):
+        return short_names(list(values))
     if ask.form == "codes":
         return {code: values[text] for code, text in codes(list(values)).items()}
     return values
+
+
+def short_names(paths: Sequence[str]) -> dict[str, str]:
+    """For each path the fewest of its last levels that tell it from the others, and the path.
+
+    Of 20 candidates of a large taxonomy the whole paths take three times the tokens.
+    """
+    levels = {path: path.split(PATH_SEPARATOR) for path in paths}
+    names = {}
+    for path, parts in levels.items():
+        depth = 1
+        while depth < len(parts) and sum(other[-depth:] == parts[-depth:] for other in levels.values()) > 1:
+            depth += 1
+        names[PATH_SEPARATOR.join(parts[-depth:])] = path
+    return names
 
 
 def read_answer(ask: Ask, fields: Mapping[str, FieldBase], completion: Completion) -> Answer | NoAnswer:

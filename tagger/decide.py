@@ -38,7 +38,8 @@ def decide(
     prior: float,
     calibration: Calibration | None,
 ) -> Decision:
-    """Decide on field `name`, for which the model has `written` a value (None: the rows alone propose one).
+    """Decide on field `name`, for which the model has `written` a value (None: the rows alone
+    propose one, or several answers were averaged).
 
     Where labelled rows speak (with weight `prior`, or as the calibration weighs them), a field gets its likeliest
     value, else what was written stands. A list has every item that is likely enough.
@@ -52,7 +53,9 @@ def decide(
         others = tuple((values[text], chances[text]) for text in ranked if text not in said)
         p = min((chances[text] for text in said), default=chances[ranked[0]])
         return Decision(_listed(field, [values[text] for text in said or ranked[:1]]), p, not said, others, chances)
-    best = value_text(field, written) if closed else spell_value(field, written) if written is not None else ""
+    best = ""
+    if written is not None:
+        best = value_text(field, written) if closed else spell_value(field, written)
     if scores.rows or best not in chances:
         best = ranked[0]
     others = tuple((values[text], chances[text]) for text in ranked if text != best)

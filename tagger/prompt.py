@@ -16,7 +16,7 @@ from tagger.example import Example
 from tagger.grammar import closed_values, spell
 from tagger.plan import Ask, codes
 from tagger.record import Record
-from tagger.schema import FieldBase
+from tagger.schema import PATH_SEPARATOR, FieldBase, PathField
 from tagger.task import Task
 from tagger.template import render_block
 
@@ -96,6 +96,8 @@ def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, 
     (name,) = ask.fields
     choices = closed_values(fields[name]) or {}
     text = next(text for text, value in choices.items() if value == answer[name])
+    if ask.shortlist and isinstance(fields[name], PathField):
+        return text.split(PATH_SEPARATOR)[-1]  # as a candidate is called, unless another ends alike
     if ask.form == "label":
         return text
     return next(code for code, coded in codes(list(choices)).items() if coded == text)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tagger.ask import choice_values
 from tagger.example import Example
 from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
@@ -51,8 +52,9 @@ class Questions:
             fields = self.asked(ask, record)
             head = self._head(ask, fields, record, vote)
             shots = shuffled(shots, f"{record.id}/{vote}") if vote else shots
-            prompt = render(self._task, ask, fields, head, shots, record, candidates)
-            questions.append(Question(narrowed(fields, candidates) if candidates else fields, prompt))
+            fewer = narrowed(fields, candidates) if candidates else fields
+            listed = tuple(choice_values(ask, fewer)) if candidates else ()
+            questions.append(Question(fewer, render(self._task, ask, fields, head, shots, record, listed)))
         return questions
 
     def asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:

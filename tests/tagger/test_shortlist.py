@@ -8,6 +8,7 @@ from time import process_time
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.ask import short_names
 from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.record import Record
@@ -54,9 +55,7 @@ def shop_with_shortlist(shop: Path) -> Path:
 
 
 def test_only_candidates_may_be_answered(shop_with_shortlist: Path) -> None:
-    engine = ScriptedEngine(
-        lambda prompt: '{"kind": "coffee"}' if prompt.record == "title: espresso" else "Food > Coffee"
-    )
+    engine = ScriptedEngine(lambda prompt: '{"kind": "coffee"}' if prompt.record == "title: espresso" else "Coffee")
     pool = [
         Example(record(title), {"kind": kind, "leaf": leaf})
         for title, kind, leaf in (("green tea", "tea", "Food > Tea"), ("espresso beans", "coffee", "Food > Coffee"))
@@ -65,10 +64,23 @@ def test_only_candidates_may_be_answered(shop_with_shortlist: Path) -> None:
     tagging = Tagger(shop_with_shortlist, engine=engine, shots=pool).tag({"title": "espresso"})
 
     asked = engine.history[0]
-    assert asked.constraint.choices == ("Food > Coffee",)
-    assert asked.prompt.record.endswith("candidates: Food > Coffee")
+    assert asked.constraint.choices == ("Coffee",)
+    assert asked.prompt.record.endswith("candidates: Coffee")
+    assert asked.prompt.shots[-1][1] == "Coffee"
     assert "Food > Tea" not in asked.prompt.head.instruction
     assert tagging.value("leaf") == "Food > Coffee"
+
+
+def test_candidates_are_called_by_as_little_as_tells_them_apart() -> None:
+    paths = ["Food > Tea", "Drinks > Hot > Tea", "Drinks > Cold > Tea", "Food > Rice", "Tea"]
+
+    assert short_names(paths) == {
+        "Food > Tea": "Food > Tea",
+        "Hot > Tea": "Drinks > Hot > Tea",
+        "Cold > Tea": "Drinks > Cold > Tea",
+        "Rice": "Food > Rice",
+        "Tea": "Tea",
+    }
 
 
 def test_a_shortlist_needs_the_label_form(shop: Path) -> None:
