@@ -94,7 +94,7 @@ def run(
             status.update(f"{done[0]} of {len(judged)} rows")
 
         found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress)
-    print_run(found, loaded, judge(found, loaded, judged), out)
+    print_run(found, loaded, judge(found, loaded, judged), judged, out)
 
 
 @app.command()
@@ -262,7 +262,7 @@ def floor(
     out.print(f"{task}: {found.method}, from {len(train)} rows and {len(chosen_on)} dev rows", highlight=False)
     for name, figure in found.tried.items():
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
-    print_figures(loaded, found.verdicts, out)
+    print_figures(loaded, found.verdicts, judged, out)
     if record:
         made = as_run(found, loaded, set_name=task, split=split, sample=count, seed=seed, shots=len(train))
         write_run(record, made)

@@ -58,6 +58,23 @@ def bootstrap_counts(each: Sequence[Counts], figure: Callable[[Counts], float], 
     return Figure(figure(Counts(*map(int, table.sum(axis=0)))), float(low), float(high), len(table))
 
 
+def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], float]) -> Figure:
+    """Any figure of verdicts with the percentile interval of draws of records (Efron 1979).
+
+    Fewer draws than for counts, since each is scored anew.
+    """
+    by_record: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        by_record.setdefault(verdict.id, []).append(verdict)
+    groups, rng = list(by_record.values()), np.random.default_rng(0)
+    values = []
+    for _ in range(RESAMPLES // 4):
+        picked = rng.integers(len(groups), size=len(groups))
+        values.append(figure([verdict for i in picked for verdict in groups[i]]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Figure(figure(found), float(low), float(high), len(groups))
+
+
 def expected_calibration_error(p: Sequence[float], correct: Sequence[bool], bins: int = 10) -> float:
     """Mean gap between probability and share of right answers over `bins` bins of equal numbers of answers,
     weighted by their size (ECE with adaptive bins; Nixon et al. 2019)."""

@@ -28,8 +28,8 @@ from tagger.task import Task
 
 FIRST = 24
 """Dev rows of the first round; each further round has twice as many in all."""
-PRIORS = (1.0, 0.5, 2.0, 0.0)
-"""Weights of the labelled rows' view that are tried; of equals, the first."""
+PRIORS = (1.0, 0.5, 2.0, 4.0, 8.0, 0.0)
+"""Weights of the labelled rows' view that are tried, after the task's own; of equals, the first."""
 SHOTS = ((1, 0), (3, 0), (6, 0), (10, 0), (1, 8), (3, 8))
 """Retrieved and common shots that are tried with a pool."""
 FIXED, LISTED = (0, 20, 60), (10, 20)
@@ -97,7 +97,7 @@ def search(
     best = trials[0].plan
     if not pool:
         return trials[0]
-    weighed = [_trial(task, best, runs[best], dev, prior) for prior in PRIORS]
+    weighed = [_trial(task, best, runs[best], dev, prior) for prior in dict.fromkeys((best.shots.prior, *PRIORS))]
     for trial in weighed:
         heard(trial)
     return max(weighed, key=lambda trial: trial.f1)

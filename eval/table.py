@@ -13,17 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from eval.calibrate import redo
 from eval.figures import (
-    RESAMPLES,
     Figure,
     auroc,
     bootstrap,
     bootstrap_counts,
     expected_calibration_error,
+    resampled,
     share,
 )
 from eval.plan import in_words
@@ -164,20 +163,6 @@ def promised(precision: float, found: Sequence[Verdict]) -> dict[str, Figure]:
         f"precision, {name}": share(sum(v.kind == "right" for v in given), len(given)),
         f"coverage, {name}": share(sum(v.kind in ("right", "wrong") for v in labelled), len(labelled)),
     }
-
-
-def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], float], draws: int = 500) -> Figure:
-    """A figure with the percentile interval of draws of records (Efron 1979)."""
-    by_record: dict[str, list[Verdict]] = {}
-    for verdict in found:
-        by_record.setdefault(verdict.id, []).append(verdict)
-    groups, rng = list(by_record.values()), np.random.default_rng(0)
-    values = []
-    for _ in range(min(draws, RESAMPLES)):
-        picked = rng.integers(len(groups), size=len(groups))
-        values.append(figure([verdict for i in picked for verdict in groups[i]]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Figure(figure(found), float(low), float(high), len(groups))
 
 
 def as_markdown(found: Sequence[Row]) -> str:
