@@ -41,11 +41,8 @@ def print_figures(task: Task, judged: Sequence[Verdict], examples: Sequence[Exam
     groups = queries(task, examples)
     for name, field in task.fields.items():
         for metric, figure in figures_of_kind(field, [v for v in judged if v.field == name], groups):
-            shown = (
-                str(figure)
-                if metric.startswith("accuracy")
-                else f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-            )
+            plain = f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+            shown = figure if metric.startswith("accuracy") else plain
             out.print(f"{name}, {metric}: {shown}", highlight=False)
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from eval.kinds import figures_of_kind, kappa, ndcg
 from eval.score import Verdict
-from tagger.errors import SourceError
 from tagger.schema import LabelField, PathField, ScoreField
 
 LEAVES = ["Food > Tea > Green", "Food > Tea > Black", "Food > Rice", "Toys"]
@@ -54,11 +53,9 @@ def test_scores_rank_the_records_of_a_query() -> None:
     assert got["nDCG"] == pytest.approx((worst + 1) / 2)
 
 
-def test_what_cannot_be_ranked_or_judged_is_an_error() -> None:
-    with pytest.raises(SourceError, match="nothing to rank"):
-        ndcg([verdict("a", 3, 1), verdict("b", 3, 2)], {"a": "tea", "b": "tea"})
-    with pytest.raises(SourceError, match="both an answer and a label"):
-        list(figures_of_kind(ScoreField(), [verdict("a", 3, None)], {}))
+def test_what_cannot_be_ranked_or_judged_has_no_figure() -> None:
+    assert ndcg([verdict("a", 3, 1), verdict("b", 3, 2)], {"a": "tea", "b": "tea"}) is None
+    assert figures(ScoreField(), [verdict("a", 3, None)], {"a": "tea"}) == {}
 
 
 def test_other_kinds_have_no_figures_of_their_own() -> None:
