@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tagger.ask import NoAnswer, constraint, read_answer
+from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
 from tagger.decide import decide
@@ -18,13 +18,15 @@ from tagger.engines.base import Completion, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
+from tagger.grammar import closed_values
+from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
 from tagger.questions import Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
-from tagger.schema import FieldBase, takes_several, takes_spans
+from tagger.schema import PATH_SEPARATOR, FieldBase, takes_several, takes_spans
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -72,6 +74,7 @@ class Tagger:
         examples = pool or self.task.examples
         self._rows = Rows(self.task, examples, pooled=bool(pool))
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
+        self._taxonomies: dict[str, Taxonomy] = {}
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.provenance = Provenance(
@@ -117,6 +120,9 @@ class Tagger:
         work = {i: _Work(record) for i, record in enumerate(records) if isinstance(record, Record)}
         for ask in self.task.plan.ask:
             todo = [i for i in work if self._questions.asked(ask, work[i].record)]
+            if ask.form == "levels":
+                self._descend(ask, [work[i] for i in todo])
+                continue
             asked = [work[i].record for i in todo]
             votes = [self._questions.of(ask, asked, vote) for vote in range(self.task.plan.votes)]
             questions = [question for vote in votes for question in vote]
@@ -125,6 +131,26 @@ class Tagger:
             for n, (i, shares) in enumerate(zip(todo, self._rows.shares(ask, asked), strict=True)):
                 self._settle(work[i], ask, given[n :: len(todo)], shares)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
+
+    def _descend(self, ask: Ask, work: Sequence[_Work]) -> None:
+        """Ask about a path level by level, all records a level at a time."""
+        (name,) = ask.fields
+        field = self.task.fields[name]
+        if name not in self._taxonomies:
+            self._taxonomies[name] = Taxonomy(closed_values(field) or {})
+        under_way = [(one, Descent(self._taxonomies[name])) for one in work]
+        while asked := [(one, way) for one, way in under_way if not one.trouble and way.options()]:
+            questions = self._questions.of_level(ask, [one.record for one, _ in asked], [way for _, way in asked])
+            answers = self.engine.complete([self._request(ask, question) for question in questions])
+            for (one, way), question, completion in zip(asked, questions, answers, strict=True):
+                if answer := self._read(one, ask, question, completion):
+                    way.take(raw_scores(ask, question.fields, answer)[name].model)
+        shares = self._rows.shares(ask, [one.record for one in work])
+        for (one, way), said in zip(under_way, shares, strict=True):
+            if not one.trouble:
+                found = {name: Scores(way.shares(), {})}
+                joined = self._rows.joined(ask, {name: field}, found, one.record, said)
+                one.tags[name] = self._tag(name, field, PATH_SEPARATOR.join(way.at), joined[name], one.record)
 
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
         """What the model is shown for each record."""
@@ -158,22 +184,27 @@ class Tagger:
 
         `given` has one of each for every vote; `shares` is what the rows say of a closed field.
         """
-        found: list[dict[str, Scores]] = []
-        written: Mapping[str, Any] = {}
-        for question, completion in given:
-            used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
-            work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
-            answer = read_answer(ask, question.fields, completion)
-            if isinstance(answer, NoAnswer):
-                work.trouble = work.trouble or answer
-                return
-            found.append(raw_scores(ask, question.fields, answer))
-            written = answer.values if len(given) == 1 else {}
+        answers = [self._read(work, ask, question, completion) for question, completion in given]
+        read = [answer for answer in answers if answer]
+        if len(read) < len(given):
+            return
+        found = [raw_scores(ask, question.fields, answer) for (question, _), answer in zip(given, read, strict=True)]
+        written = read[0].values if len(read) == 1 else {}
         fields = given[0][0].fields
         joined = self._rows.joined(ask, fields, voted(found), work.record, shares)
         for name in fields:
             if name in joined:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
+
+    def _read(self, work: _Work, ask: Ask, question: Question, completion: Completion) -> Answer | None:
+        """A completion's answer; where there is none, the record's work is in trouble."""
+        used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
+        work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
+        answer = read_answer(ask, question.fields, completion)
+        if isinstance(answer, NoAnswer):
+            work.trouble = work.trouble or answer
+            return None
+        return answer
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
         one_span = takes_spans(field) and not takes_several(field)

@@ -5,6 +5,7 @@ A plan splits the fields into *asks*. Each ask is one request to the model and h
     json    one sparse JSON object for any number of fields; absent ones are left out
     label   the text of the value itself, for one field with a closed set of values
     codes   one letter for each value, for one field with a closed set of values
+    levels  a path from the top of its taxonomy down, one question a level
 
 Which is best depends on model and data, so a plan is chosen by measuring and never by taste; without
 a plan.toml a task with one closed field asks it by its text, and any other task all its fields as JSON.
@@ -24,7 +25,7 @@ from pydantic import Field as Setting
 
 from tagger.errors import TaskError
 from tagger.grammar import closed_values
-from tagger.schema import FieldBase
+from tagger.schema import PATH_SEPARATOR, FieldBase, PathField
 
 CODES = string.ascii_uppercase + string.ascii_lowercase
 """One token each in common vocabularies; a field with more values than these cannot be coded."""
@@ -35,7 +36,7 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    form: Literal["json", "label", "codes"]
+    form: Literal["json", "label", "codes", "levels"]
     fields: tuple[str, ...] = ()
     """Names of the fields asked; empty in a json ask means all that no other ask names."""
     shortlist: int = Setting(default=0, ge=0)
@@ -126,6 +127,8 @@ def codes(values: Sequence[str]) -> dict[str, str]:
 
 def _check_closed(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None:
     values = closed_values(fields[ask.fields[0]]) if len(ask.fields) == 1 else None
+    if ask.form == "levels":
+        _check_levels(ask, fields, where)
     if values is None:
         raise TaskError(
             f"form {ask.form!r} needs exactly one field of kind label, path, boolean or score, "
@@ -139,6 +142,16 @@ def _check_closed(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None
             where=where,
             hint='use form = "label"',
         )
+
+
+def _check_levels(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None:
+    field = fields[ask.fields[0]] if len(ask.fields) == 1 else None
+    if not isinstance(field, PathField):
+        raise TaskError("form 'levels' needs exactly one field of kind path", where=where, hint='use form = "label"')
+    paths = {tuple(label.split(PATH_SEPARATOR)) for label in field.labels}
+    if inner := [path for path in paths if any(path[:depth] in paths for depth in range(1, len(path)))]:
+        reason = f"form 'levels' needs leaves alone; a beginning of {PATH_SEPARATOR.join(min(inner))!r} is a label too"
+        raise TaskError(reason, where=where, hint='use form = "label" with a shortlist')
 
 
 def validation_text(error: ValidationError) -> str:

@@ -69,7 +69,7 @@ def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: It
         "fields": fields,
         "form": ask.form,
         "codes": _codes(ask, fields),
-        "shortlist": ask.shortlist,
+        "shortlist": ask.shortlist > 0 or ask.form == "levels",
     }
     instruction = render_block(task.template, "instruction", context, task.place("prompt.jinja"))
     return Head(instruction, tuple(_turn(task, ask, fields, shot) for shot in shots))
@@ -98,7 +98,7 @@ def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, 
     text = next(text for text, value in choices.items() if value == answer[name])
     if ask.shortlist and isinstance(fields[name], PathField):
         return text.split(PATH_SEPARATOR)[-1]  # as a candidate is called, unless another ends alike
-    if ask.form == "label":
+    if ask.form != "codes":
         return text
     return next(code for code, coded in codes(list(choices)).items() if coded == text)
 

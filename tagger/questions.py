@@ -7,17 +7,18 @@ examples are. For large label sets a shortlist takes the place of all labels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from tagger.ask import choice_values
 from tagger.example import Example
 from tagger.grammar import closed_values, value_text
+from tagger.levels import Descent
 from tagger.plan import Ask
 from tagger.prior import RowPrior
 from tagger.prompt import Head, Prompt, render, render_head
 from tagger.record import Record
-from tagger.schema import FieldBase
+from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField
 from tagger.shortlist import Shortlist, narrowed
 from tagger.shots import ShotPool
 from tagger.task import Task
@@ -57,6 +58,24 @@ class Questions:
             questions.append(Question(fewer, render(self._task, ask, fields, head, shots, record, listed)))
         return questions
 
+    def of_level(self, ask: Ask, records: Sequence[Record], descents: Sequence[Descent]) -> list[Question]:
+        """The question to each record about the children of the node that it has reached.
+
+        Of the nearest examples those below that node are shown.
+        """
+        (name,) = ask.fields
+        near = self.pool.nearest(records, self._task.plan.shots.retrieved) if self.pool else [[] for _ in records]
+        questions = []
+        for record, shots, descent in zip(records, near, descents, strict=True):
+            options, depth = descent.options(), len(descent.at)
+            fields = {name: LabelField(about=self._task.fields[name].about, labels=dict.fromkeys(options, ""))}
+            paths = [(shot, tuple(shot.answer[name].split(PATH_SEPARATOR))) for shot in shots]
+            shown = [replace(s, answer={name: path[depth]}) for s, path in paths if path[:depth] == descent.at]
+            head = self._head(ask, self.asked(ask, record), record, 0)
+            prompt = render(self._task, ask, fields, head, shown, record, tuple(options))
+            questions.append(Question(fields, prompt))
+        return questions
+
     def asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
         """The fields of an ask that are asked of a record."""
         return {name: field for name, field in self._task.asked(record).items() if name in ask.fields}
@@ -77,7 +96,9 @@ class Questions:
         key = ask, tuple(fields), group, vote
         if key not in self._heads:
             plan = self._task.plan.shots
-            if self.pool:
+            if ask.form == "levels":
+                shown = []  # an example belongs to one node, the head to all
+            elif self.pool:
                 shown = self.pool.common(group, plan.common)
             else:
                 fixed, asked = showable(self._task, self._task.examples)[: plan.fixed], self._task.asked(record)
