@@ -24,6 +24,7 @@ from tagger.example import Example
 from tagger.grammar import closed_values
 from tagger.pipeline import Tagger
 from tagger.plan import CODES, Ask, Plan, Shots
+from tagger.schema import PathField
 from tagger.task import Task
 
 FIRST = 24
@@ -60,6 +61,8 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
         values = len(closed_values(task.fields[name]) or {})
         lists = (0, *LISTED) if values >= MANY_LABELS else (0,)
         asks = [(Ask(form="label", fields=(name,), shortlist=listed),) for listed in lists]
+        if isinstance(task.fields[name], PathField):
+            asks.append((Ask(form="levels", fields=(name,)),))
         if values <= len(CODES):
             asks.append((Ask(form="codes", fields=(name,)),))
     if with_pool:

@@ -52,6 +52,10 @@ class Shots(BaseModel):
     """At most this many shipped examples, in the cached part; used when no pool is given."""
     retrieved: int = Setting(default=4, ge=0)
     """Nearest examples of a pool for each record; used when a pool is given."""
+    nearest: Literal["last", "first"] = "last"
+    """Where among the retrieved the nearest stands: last, next to the record, or first."""
+    balanced: bool = False
+    """Take the nearest of each label in turn, instead of the nearest of all; for a plan with one label ask."""
     common: int = Setting(default=0, ge=0)
     """Examples of the pool that stand for the others, shown to all records in the cached part."""
     prior: float = Setting(default=1.0, ge=0.0)
@@ -112,6 +116,8 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
         raise TaskError(f"field {repeated[0]!r} is asked more than once", where=where)
     if missing := [name for name in fields if name not in named]:
         raise TaskError(f"field {missing[0]!r} is asked by no [[ask]]", where=where)
+    if plan.shots.balanced and not (len(asks) == 1 and asks[0].form in ("label", "codes")):
+        raise TaskError("shots can be balanced only where one label is asked", where=where, hint="take `balanced` out")
     for ask in asks:
         if ask.shortlist and ask.form != "label":
             raise TaskError(f"a {ask.form} ask takes no shortlist", where=where, hint='use form = "label"')

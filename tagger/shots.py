@@ -1,12 +1,13 @@
 """A record and a pool in, its nearest labelled examples out, and those that stand for the pool.
 
-Likeness is the cosine of character TF-IDF vectors. Bodies end with the nearest example, because a model leans
-on what it read last.
+Likeness is the cosine of character TF-IDF vectors. Unless the plan says otherwise the nearest example stands last,
+because a model leans on what it read last.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ class ShotPool:
     """Labelled examples of a task, indexed once."""
 
     def __init__(self, task: Task, examples: Sequence[Example]) -> None:
-        self._task = task
+        self._task, self._plan = task, task.plan.shots
         self._examples = list(examples)
         self._groups = np.array([task.group(example.record) for example in self._examples])
         self._texts = np.array([plain_text(example.record) for example in self._examples])
@@ -41,7 +42,7 @@ class ShotPool:
         return hashlib.sha256(shown.encode()).hexdigest()[:8]
 
     def nearest(self, records: Sequence[Record], count: int, common: int = 0) -> list[list[Example]]:
-        """For each record its `count` nearest examples that answer the same fields, the nearest last.
+        """For each record its `count` nearest examples that answer the same fields, in the order of the plan.
 
         An example with the record's own text is left out: it would be the record with its answer. So are the
         `common` examples of the record's group, which it is shown already.
@@ -63,8 +64,22 @@ class ShotPool:
         group = self._task.group(record)
         allowed = (self._groups == group) & (self._texts != plain_text(record))
         allowed[self._representatives(group, common)] = False
-        ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")[:count]
-        return [self._examples[i] for i in reversed(ranked) if allowed[i]]
+        ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")
+        ranked = ranked[allowed[ranked]]
+        places = self._in_turn(ranked.tolist()) if self._plan.balanced else ranked
+        chosen = [self._examples[i] for i in places[:count]]
+        return chosen if self._plan.nearest == "first" else chosen[::-1]
+
+    def _in_turn(self, ranked: Sequence[int]) -> list[int]:
+        """The nearest of each label, then the second nearest of each, and so on."""
+        (name,) = self._task.plan.ask[0].fields
+        turns: Counter[str] = Counter()
+        placed = []
+        for i in ranked:
+            label = str(self._examples[i].answer[name])
+            placed.append((turns[label], i))
+            turns[label] += 1
+        return [i for _, i in sorted(placed, key=lambda item: item[0])]
 
     def _representatives(self, group: str, count: int) -> list[int]:
         if (group, count) not in self._chosen:

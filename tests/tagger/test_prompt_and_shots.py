@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.prompt import escape
 from tagger.record import Record
@@ -78,6 +79,31 @@ def test_common_shots_stand_for_the_pool_in_the_shared_part(category: Task, scri
     assert {answer for _, answer in first.head.shots} == {"Tea", "Shorts"}
     assert not set(first.head.shots) & {*first.shots, *second.shots}
     assert len(first.shots) == len(second.shots) == 2
+
+
+def shown(task: Task, **changed: object) -> list[str]:
+    shots = task.plan.shots.model_copy(update={"retrieved": 2, **changed})
+    engine = ScriptedEngine()
+    changed_task = replace(task, plan=task.plan.model_copy(update={"shots": shots}))
+    pool = [*POOL, example("Blue running shorts for women", "Shorts")]
+    Tagger(changed_task, engine=engine, shots=pool).tag({"title": "Red running shorts for women"})
+    return [title for title, _ in engine.history[0].prompt.shots]
+
+
+def test_a_plan_says_where_the_nearest_stands(category: Task) -> None:
+    assert shown(category) == ["Blue running shorts for men", "Blue running shorts for women"]
+    assert shown(category, nearest="first") == ["Blue running shorts for women", "Blue running shorts for men"]
+
+
+def test_balanced_shots_take_labels_in_turn(category: Task) -> None:
+    assert shown(category, balanced=True) == ["Blue running shirt for men", "Blue running shorts for women"]
+
+
+def test_only_one_label_can_be_balanced(shop: Path) -> None:
+    (shop / "plan.toml").write_text('[[ask]]\nform = "json"\n[shots]\nbalanced = true\n', "utf-8")
+
+    with pytest.raises(TaskError, match="balanced only where one label is asked"):
+        load_task(shop)
 
 
 def test_attribute_shots_are_of_the_records_own_type(scripted: ScriptedEngine) -> None:
