@@ -16,7 +16,8 @@ from eval.calibrate import calibrate as fit
 from eval.compare import Judged, print_comparison, refuse_other_rows
 from eval.compare import compare as compare_runs
 from eval.figures import auroc, expected_calibration_error
-from eval.record import Header, read_run, write_run
+from eval.given import unchanged, with_predicted
+from eval.record import based_on, read_run, write_run
 from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
@@ -30,7 +31,7 @@ from tagger.calibration import calibration_file, save_calibration
 from tagger.cli import run_app
 from tagger.engines import open_engine
 from tagger.engines.scripted import ScriptedEngine
-from tagger.errors import SettingsError, SourceError
+from tagger.errors import SettingsError
 from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.plan import Plan, load_plan
@@ -69,6 +70,10 @@ def run(
     model: Model = None,
     plan: PlanFile = None,
     change: Change = "",
+    given: Annotated[str, typer.Option("--given", help="COLUMN=RUN: take a column from a run's predictions.")] = "",
+    base: Annotated[
+        Path | None, typer.Option("--base", help="A run of the unchanged rows; what is the same is not asked again.")
+    ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Leave the task's calibration aside.")] = False,
     record: Annotated[Path | None, typer.Option("--record", help="Run file (.jsonl.gz); a begun one goes on.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Stop after so long; run again to go on.")] = None,
@@ -79,12 +84,18 @@ def run(
         loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
     judged = sample(judged, count, seed)
     refuse_leaks(judged, pool)
+    plain, variant = judged, change
     if change:
         judged = [perturbed(example, change, seed, loaded) for example in judged]
+    if given:
+        column, _, predictions = given.partition("=")
+        if column not in loaded.columns or not predictions:
+            raise SettingsError(f"expected COLUMN=RUN, found {given!r}", where="--given")
+        judged, variant = with_predicted(judged, column, read_run(Path(predictions))), f"{change} {column} predicted"
     tagger = Tagger(loaded, engine=open_engine(engine, model), shots=pool or None, calibrated=not raw)
     header = header_of(
         tagger, len(judged), set_name=task if root else loaded.id, split=split, sample=count, seed=seed,
-        shots=len(pool), variant=change,
+        shots=len(pool), variant=variant.strip(),
     )  # fmt: skip
     with out.status("") as status:
         done = [0]
@@ -93,8 +104,10 @@ def run(
             done[0] += added
             status.update(f"{done[0]} of {len(judged)} rows")
 
-        found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress)
-    print_run(found, loaded, judge(found, loaded, judged), judged, out)
+        known = unchanged(plain, judged, based_on(base, header)) if base else {}
+        found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress, known=known)
+    gold = plain if given else judged  # a perturbed label is right too, a predicted category changes no label
+    print_run(found, loaded, judge(found, loaded, gold), gold, out)
 
 
 @app.command()
@@ -215,11 +228,8 @@ def robust(
     root: Root = None,
 ) -> None:
     """Say what a change of the records' surface did to the answers."""
-    before, after = read_run(plain), read_run(changed)
-    head = after.header
-    same = set(Header.model_fields) - {"variant", "versions"}
-    if differing := sorted(name for name in same if getattr(before.header, name) != getattr(head, name)):
-        raise SourceError(f"the two runs differ in more than the change: {', '.join(differing)}", where=str(changed))
+    after = read_run(changed)
+    before, head = based_on(plain, after.header), after.header
     loaded, judged, _ = load(task, data, None, root, head.split, True)
     judged = sample(judged, head.sample, head.seed)
     again = [perturbed(example, head.variant, head.seed, loaded) for example in judged]

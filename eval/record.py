@@ -144,6 +144,15 @@ def read_run(path: Path) -> Run:
     return run
 
 
+def based_on(path: Path, header: Header) -> Run:
+    """The run in `path`, which may differ from `header` in its variant alone; SourceError if it is another."""
+    found = read_run(path)
+    same = set(Header.model_fields) - {"variant", "versions"}
+    if differing := sorted(name for name in same if getattr(found.header, name) != getattr(header, name)):
+        raise SourceError(f"the runs differ in more than the change: {', '.join(differing)}", where=str(path))
+    return found
+
+
 def open_run(path: Path, header: Header) -> Run:
     """The run in `path` as far as it went, or a new one there.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from eval.record import Header, Run, append, open_run, run_row
+from eval.record import Header, Run, RunRow, append, open_run, run_row
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
@@ -55,11 +55,13 @@ def run(
     path: Path | None = None,
     minutes: float | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    known: Mapping[str, RunRow] | None = None,
 ) -> Run:
     """Tag the examples' records and keep what came of it.
 
     With `path`, every batch is written there, and a run that was begun there goes on. After `minutes` it
-    stops between two batches. Raises SourceError for no examples or a file that holds another run.
+    stops between two batches. Rows that are `known`, by id, are not asked again. Raises SourceError for no
+    examples or a file that holds another run.
     """
     if not examples:
         raise SourceError("no labelled rows to judge on")
@@ -69,7 +71,9 @@ def run(
     while len(found.rows) < len(examples):
         batch = examples[len(found.rows) : len(found.rows) + BATCH]
         start = perf_counter()
-        rows = [run_row(tagging) for tagging in tagger.tag_records([example.record for example in batch])]
+        asked = [example.record for example in batch if example.record.id not in (known or {})]
+        rows_of = {**(known or {}), **{tagging.id: run_row(tagging) for tagging in tagger.tag_records(asked)}}
+        rows = [rows_of[example.record.id] for example in batch]
         seconds = perf_counter() - start
         if path:
             append(path, rows, seconds)

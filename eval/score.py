@@ -65,7 +65,12 @@ def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequenc
         raise SourceError(f"{len(examples) - len(gold)} labelled rows have the id of another", hint=hint)
     if unknown := [row.id for row in run.rows if row.id not in gold]:
         raise SourceError(f"{len(unknown)} rows of the run have no label, the first is {unknown[0]!r}")
-    return [verdict for row in run.rows for name in fields[row.id] for verdict in _verdicts(row, gold[row.id], name)]
+    found = []
+    for row in run.rows:
+        # A field may be answered though it is none of the record's: if it was told a wrong category, say.
+        for name in dict.fromkeys([*fields[row.id], *row.tags]):
+            found += _verdicts(row, gold[row.id], name)
+    return found
 
 
 def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
