@@ -25,7 +25,7 @@ from eval.score import Verdict, counts
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
-from tagger.schema import NumberField, TextField
+from tagger.schema import NumberField, TextField, TextsField
 from tagger.task import Task
 
 LONG_TAIL = 5
@@ -206,7 +206,7 @@ def _category(task: Task) -> _Grouping:
     def names(field: str, row: Example) -> Iterable[str]:
         if task.definition.when:
             yield f"category: {task.group(row.record)}"
-        elif len(task.fields) == 1 and not isinstance(task.fields[field], TextField | NumberField):
+        elif len(task.fields) == 1 and not isinstance(task.fields[field], TextField | TextsField | NumberField):
             value = row.answer.get(field)
             for label in value if isinstance(value, list) else [value]:
                 if label is not None:

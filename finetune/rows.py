@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tagger.engines.scripted import ScriptedEngine
+from tagger.errors import SettingsError
 from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.prompt import answer_text
@@ -30,8 +31,12 @@ def training_rows(
 ) -> Iterator[TrainingRow]:
     """One row for each example and ask; an example that lacks the ask's only field is left out.
 
-    `shots` is the pool whose nearest examples stand in each prompt (never the example itself).
+    `shots` is the pool whose nearest examples stand in each prompt (never the example itself). Raises SettingsError
+    for a plan that asks level by level: there a question depends on the answer before it.
     """
+    if any(ask.form == "levels" for ask in task.plan.ask):
+        hint = 'use form = "label" with a shortlist'
+        raise SettingsError("there are no training rows for a plan that asks level by level", hint=hint)
     tagger = Tagger(task, engine=ScriptedEngine(), shots=shots)
     for ask in task.plan.ask:
         answered = [e for e in examples if ask.form == "json" or ask.fields[0] in e.answer]

@@ -45,6 +45,10 @@ def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
     assert shown.count("\n| ") == 2 * len({row.set for row in STORED}) + len(entries())
 
 
+def test_the_readme_shows_the_table() -> None:
+    assert as_markdown(STORED) in (RESULTS.parents[1] / "README.md").read_text("utf-8")
+
+
 def numbers(row: Row) -> dict[str, float]:
     return {name: value for name, value in asdict(row).items() if isinstance(value, float | int)} | {"rescored": 0}
 
