@@ -1,4 +1,4 @@
-"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | bench | table"""
+"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | recall | bench | table"""
 
 from __future__ import annotations
 
@@ -308,6 +308,24 @@ def plan(
     path = loaded.folder / "plan.toml"
     write_plan(path, best, opened.info.model)
     out.print(f"chosen: {in_words(best.plan, bool(pool))}\nwritten: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def recall(
+    task: TaskOrSet,
+    data: Data = None,
+    shots: Shots = None,
+    root: Root = None,
+    split: Split = "test",
+    no_shots: NoShots = False,
+) -> None:
+    """Say how often a shortlist of a large label set holds the right value; no model is asked."""
+    from eval.recall import recall as recall_of
+
+    loaded, judged, pool = load(task, data, shots, root, split, no_shots)
+    refuse_leaks(judged, pool)
+    for length, figure in recall_of(loaded, judged, pool).items():
+        out.print(f"recall@{length}: {figure} % of {figure.n} rows", highlight=False)
 
 
 @app.command()

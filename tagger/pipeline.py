@@ -132,6 +132,10 @@ class Tagger:
                 self._settle(work[i], ask, given[n :: len(todo)], shares)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
 
+    def candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+        """For each record the values on its shortlist, likeliest first; none for an ask without one."""
+        return self._questions.candidates(ask, records)
+
     def _descend(self, ask: Ask, work: Sequence[_Work]) -> None:
         """Ask about a path level by level, all records a level at a time."""
         (name,) = ask.fields

@@ -49,7 +49,7 @@ class Questions:
         plan = self._task.plan.shots
         near = self.pool.nearest(records, plan.retrieved, plan.common) if self.pool else [[] for _ in records]
         questions = []
-        for record, shots, candidates in zip(records, near, self._candidates(ask, records), strict=True):
+        for record, shots, candidates in zip(records, near, self.candidates(ask, records), strict=True):
             fields = self.asked(ask, record)
             head = self._head(ask, fields, record, vote)
             shots = shuffled(shots, f"{record.id}/{vote}") if vote else shots
@@ -80,7 +80,8 @@ class Questions:
         """The fields of an ask that are asked of a record."""
         return {name: field for name, field in self._task.asked(record).items() if name in ask.fields}
 
-    def _candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+    def candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+        """For each record the texts of the values on its shortlist, likeliest first; none without one."""
         if not ask.shortlist:
             return [()] * len(records)
         if ask not in self._shortlists:

@@ -1,24 +1,32 @@
 """A record and a large label set in, the few labels worth asking about out.
 
-Labels are ranked twice: by their nearest text (the label itself with its description, and the labelled rows
-that have it), and, where there are labelled rows, by what those say (prior.py). The two rankings are joined by
-reciprocal ranks (Cormack et al. 2009). What the shortlist misses no model can find, so its recall is reported apart.
+Labels are ranked by their nearest text (the label itself with its description, and the labelled rows that have it),
+and, where there are labelled rows, by a naive Bayes classifier over words and by what prior.py says. The rankings are
+joined by reciprocal ranks (Cormack et al. 2009), each label by the rankings that can know it: a label without a row is
+not held back by those that only know rows. (Recall@20 on dev rows: 96.6 against 95.9 % without naive Bayes, 133
+labels; 100 against 93 % with a label's missing rows counted against it, 167 labels and 397 rows.) What the shortlist
+misses no model can find, so its recall is reported apart (python -m eval recall).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.naive_bayes import ComplementNB
 
 from tagger.likeness import plain_text, vectorizer
 from tagger.prior import RowPrior
 from tagger.record import Record
 from tagger.schema import FieldBase, LabelField, PathField
+from tagger.spans import words
 
 DAMPING = 60
 """The constant of reciprocal rank fusion, as its authors have it."""
+SMOOTHING = 0.1
+"""Of complement naive Bayes (Rennie et al. 2003)."""
 
 
 class Shortlist:
@@ -40,19 +48,40 @@ class Shortlist:
         self._starts = np.searchsorted(owners[order], np.arange(len(self._labels)))
         self._vectorizer = vectorizer()
         self._matrix = self._vectorizer.fit_transform(texts)[order]
+        self._with_rows = np.isin(np.arange(len(self._labels)), owners[len(self._labels) :])
         self._prior = prior
+        self._words = TfidfVectorizer(tokenizer=_words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True)
+        self._bayes: ComplementNB | None = None
+        if self._with_rows.sum() > 1:
+            counted = self._words.fit_transform(texts[len(self._labels) :])
+            self._bayes = ComplementNB(alpha=SMOOTHING).fit(counted, owners[len(self._labels) :])
 
     def candidates(self, records: Sequence[Record], count: int) -> list[tuple[str, ...]]:
         """For each record the texts of its `count` likeliest values, likeliest first."""
         if not records:
             return []
-        likeness = (self._vectorizer.transform([plain_text(r) for r in records]) @ self._matrix.T).toarray()
+        texts = [plain_text(record) for record in records]
+        likeness = (self._vectorizer.transform(texts) @ self._matrix.T).toarray()
         score = _reciprocal(np.maximum.reduceat(likeness, self._starts, axis=1))
-        if self._prior:
-            shares = np.array([list(row.values()) for row in self._prior.shares(records)])
-            score += _reciprocal(shares)
-        best = np.argsort(-score, axis=1, kind="stable")[:, :count]
+        rankings = np.ones(len(self._labels))
+        for known in self._from_rows(records, texts):
+            score += np.where(self._with_rows, _reciprocal(known), 0.0)
+            rankings += self._with_rows
+        best = np.argsort(-score / rankings, axis=1, kind="stable")[:, :count]
         return [tuple(self._labels[i] for i in row) for row in best]
+
+    def _from_rows(self, records: Sequence[Record], texts: Sequence[str]) -> Iterator[np.ndarray]:
+        """Scores of all labels by each of the views that know labelled rows alone."""
+        if self._prior:
+            yield np.array([list(row.values()) for row in self._prior.shares(records)])
+        if self._bayes:
+            scores = np.full((len(texts), len(self._labels)), -np.inf)
+            scores[:, self._bayes.classes_] = self._bayes.predict_log_proba(self._words.transform(texts))
+            yield scores
+
+
+def _words(text: str) -> list[str]:
+    return [word.text for word in words(text)]
 
 
 def narrowed(fields: Mapping[str, FieldBase], candidates: Sequence[str]) -> dict[str, FieldBase]:
