@@ -8,6 +8,7 @@ Without a pool the shipped examples and label descriptions are the rows: few, an
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -43,7 +44,9 @@ class RowPrior:
         self._vectorizer = vectorizer()
         matrix = self._vectorizer.fit_transform(plain_text(record) for record, _ in rows)
         self._classes = sorted(counts)
-        self._model = LinearSVC().fit(matrix, labels) if len(counts) > 1 else None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few rows a label are usual
+            self._model = LinearSVC().fit(matrix, labels) if len(counts) > 1 else None
 
     def shares(self, records: Sequence[Record]) -> list[dict[str, float]]:
         """For each record the probability of every value, by its text; each sums to 1."""

@@ -1,7 +1,9 @@
 """A task and its labelled rows in, the rows' say joined to the model's scores out.
 
 Closed fields that are asked by themselves are judged by prior.py, pieces of a record's text by spans.py. The rows
-are those of the pool; without one the shipped examples and label descriptions speak for closed fields.
+are those of the pool; without one the shipped examples and label descriptions speak for closed fields. In a pool with
+few rows for a label the text of each label is a row too: with 167 labels and 397 rows the rows alone then have 78
+instead of 68 % of the dev rows right (with 100 rows a label it changes nothing).
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ from tagger.record import Record
 from tagger.schema import FieldBase, takes_spans
 from tagger.spans import SpanPrior
 from tagger.task import Task
+
+MOST_LABELS = 500
+"""Up to so many labels their texts are rows; with more, learning them takes minutes."""
+MANY_ROWS = 10
+"""From so many rows a label on, a pool speaks for itself."""
 
 
 class Rows:
@@ -76,9 +83,9 @@ def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> 
         return None
     field = task.fields[name]
     rows = [(record, value_text(field, value)) for record, value in answered]
-    if not pooled:
-        about = getattr(field, "labels", {})
-        rows += [(Record(label, {name: f"{label} {said}"}), label) for label, said in about.items() if said]
+    labels = getattr(field, "labels", {})
+    if len(labels) <= MOST_LABELS and (not pooled or len(rows) < MANY_ROWS * len(labels)):
+        rows += [(Record(label, {name: f"{label} {about}"}), label) for label, about in labels.items()]
     return RowPrior(rows, list(closed_values(field) or {}))
 
 

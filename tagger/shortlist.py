@@ -10,6 +10,7 @@ misses no model can find, so its recall is reported apart (python -m eval recall
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -54,7 +55,9 @@ class Shortlist:
         self._bayes: ComplementNB | None = None
         if self._with_rows.sum() > 1:
             counted = self._words.fit_transform(texts[len(self._labels) :])
-            self._bayes = ComplementNB(alpha=SMOOTHING).fit(counted, owners[len(self._labels) :])
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+                self._bayes = ComplementNB(alpha=SMOOTHING).fit(counted, owners[len(self._labels) :])
 
     def candidates(self, records: Sequence[Record], count: int) -> list[tuple[str, ...]]:
         """For each record the texts of its `count` likeliest values, likeliest first."""
