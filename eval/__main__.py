@@ -87,11 +87,14 @@ def run(
     plain, variant = judged, change
     if change:
         judged = [perturbed(example, change, seed, loaded) for example in judged]
+    gold = judged  # a perturbed label is right too, a predicted column changes no label
     if given:
         column, _, predictions = given.partition("=")
         if column not in loaded.columns or not predictions:
             raise SettingsError(f"expected COLUMN=RUN, found {given!r}", where="--given")
-        judged, variant = with_predicted(judged, column, read_run(Path(predictions))), f"{change} {column} predicted"
+        earlier = read_run(Path(predictions))
+        judged = with_predicted(judged, column, earlier, loaded.columns[column])
+        variant = f"{change} {column} from {earlier.header.key}"
     tagger = Tagger(loaded, engine=open_engine(engine, model), shots=pool or None, calibrated=not raw)
     header = header_of(
         tagger, len(judged), set_name=task if root else loaded.id, split=split, sample=count, seed=seed,
@@ -106,7 +109,6 @@ def run(
 
         known = unchanged(plain, judged, based_on(base, header)) if base else {}
         found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress, known=known)
-    gold = plain if given else judged  # a perturbed label is right too, a predicted category changes no label
     print_run(found, loaded, judge(found, loaded, gold), gold, out)
 
 

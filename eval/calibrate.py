@@ -8,6 +8,7 @@ out-of-fold probabilities, so that no row vouches for itself.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -114,13 +115,15 @@ def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, Field
         if closed_values(fields[name]) is None:
             opened += own
         else:
-            fits[name] = Fit(closed=_closed(fields[name], [v for v in own if v.gold is not None]))
+            labelled = [v for v in own if v.gold is not None]
+            if labelled:
+                fits[name] = Fit(closed=_closed(fields[name], labelled))
     if opened:
         fits |= _opened(opened, fields)
     head = run.header
     return Calibration(
         task_version=head.task_version,
-        plan=head.plan.split("+")[0],
+        plan=re.split("[+~]", head.plan)[0],
         model=head.model,
         rows=len(run.rows),
         with_pool=head.shots > 0,

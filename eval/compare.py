@@ -19,7 +19,7 @@ from scipy.stats import binom, binomtest, bootstrap, false_discovery_control, no
 
 from eval.figures import RESAMPLES
 from eval.record import Header, Run
-from eval.score import Verdict, aligned
+from eval.score import Verdict, aligned, one_value
 from eval.slices import holds, print_table, shown, sliced, terms
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -134,7 +134,7 @@ def compare(a: Judged, b: Judged, examples: Sequence[Example], task: Task, train
     whole = _whole(pairs)
     p = _p_value(pairs, task)
     return Comparison(
-        measure="right" if len(task.fields) == 1 else "micro F1, strict",
+        measure="right" if one_value(task) else "micro F1, strict",
         settings=_settings(a.run.header, b.run.header),
         rows=len(table),
         a=left,
@@ -240,7 +240,7 @@ def _interval(table: np.ndarray) -> tuple[float, float, float]:
 
 
 def _p_value(pairs: Pairs, task: Task) -> float:
-    if len(task.fields) == 1:
+    if one_value(task):
         return mcnemar(*_whole(pairs))
     table = _table(pairs, task)
     differing = table[(table[:, 0] != table[:, 1]).any(axis=1)]
@@ -288,7 +288,7 @@ def _slice_deltas(pairs: Pairs, parts: Mapping[str, Sequence[Verdict]], task: Ta
 def _more_rows(whole: tuple[int, int], table: np.ndarray, error: float, task: Task) -> int | None:
     """Rows to add until the test of `_p_value` is likely to tell, as far as the rows at hand foretell it."""
     rows, (left, right) = len(table), _ratio(table.sum(axis=0)).tolist()
-    if len(task.fields) == 1:
+    if one_value(task):
         needed = rows_to_tell(*whole, rows)
     elif isclose(left, right, abs_tol=1e-9):
         needed = None

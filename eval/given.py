@@ -11,17 +11,20 @@ from dataclasses import replace
 from eval.record import Run, RunRow
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.record import Record
+from tagger.record import Column, Record
 
 
-def with_predicted(examples: Sequence[Example], column: str, run: Run) -> list[Example]:
+def with_predicted(examples: Sequence[Example], column: str, run: Run, takes: Column) -> list[Example]:
     """The examples with the value of `column` that the run predicted for the record of the same id.
 
-    The labels stay. Raises SourceError if the run has no value for a record, or predicts several fields.
+    The labels stay. Raises SourceError if the run has no value for a record, predicts several fields, or a value that
+    the column does not take.
     """
     predicted = {row.id: [tag.value for tag in row.tags.values()] for row in run.rows}
     if missing := [e.record.id for e in examples if len(predicted.get(e.record.id, ())) != 1]:
         raise SourceError(f"the run does not predict one value for {len(missing)} rows, the first is {missing[0]!r}")
+    if takes.allowed and (others := {str(predicted[e.record.id][0]) for e in examples} - set(takes.allowed)):
+        raise SourceError(f"column {column!r} does not take {min(others)!r}, which the run predicts")
     return [
         replace(e, record=Record(e.record.id, {**e.record.values, column: str(predicted[e.record.id][0])}))
         for e in examples

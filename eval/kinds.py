@@ -28,13 +28,14 @@ def figures_of_kind(
     if told and isinstance(field, ScoreField):
         yield "kappa", resampled(told, kappa)
         yield "mean absolute error", resampled(told, lambda some: float(np.mean([abs(v.value - v.gold) for v in some])))
-        if ranked := ndcg(told, groups):
+        if ranked := ndcg(told, groups, field.low):
             yield "nDCG", ranked
 
 
 def agrees(verdict: Verdict, level: int) -> bool:
     """Whether answer and label are the same down to a level, 1 being the top."""
-    return verdict.value is not None and _levels(verdict.value)[:level] == _levels(verdict.gold)[:level]
+    said = verdict.kind in ("right", "wrong")
+    return said and _levels(verdict.value)[:level] == _levels(verdict.gold)[:level]
 
 
 def distance(verdict: Verdict) -> int:
@@ -55,15 +56,15 @@ def kappa(found: Sequence[Verdict]) -> float:
     return float(cohen_kappa_score(gold, said, weights="quadratic"))
 
 
-def ndcg(found: Sequence[Verdict], groups: Mapping[str, str]) -> Figure | None:
+def ndcg(found: Sequence[Verdict], groups: Mapping[str, str], low: int) -> Figure | None:
     """Mean over the queries of the normalized discounted gain of their records, ranked by the answered score
-    (Järvelin & Kekäläinen 2002), with an interval by bootstrap over queries. Queries whose records all have one label
-    are left out; None where none is left."""
+    (Järvelin & Kekäläinen 2002); `low` is the score that gains nothing. Interval by bootstrap over queries. Queries
+    whose records all have one label are left out; None where none is left."""
     by_query: dict[str, list[Verdict]] = {}
     for verdict in found:
         by_query.setdefault(groups[verdict.id], []).append(verdict)
     each = [
-        float(ndcg_score([[v.gold for v in some]], [[v.value for v in some]]))
+        float(ndcg_score([[v.gold - low for v in some]], [[v.value - low for v in some]]))
         for some in by_query.values()
         if len({v.gold for v in some}) > 1
     ]

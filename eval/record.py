@@ -47,7 +47,7 @@ class Header(BaseModel):
     adapter: str | None
     engine: str
     variant: str = ""
-    """How records were changed (robust.py) or answers gathered (vote.py); "" as they are."""
+    """How records were changed (robust.py, given.py); "" as they are."""
     versions: Mapping[str, str]
 
     @property

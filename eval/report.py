@@ -21,7 +21,7 @@ import numpy as np
 from eval.charts import confusion_chart, coverage_chart, reliability_chart
 from eval.figures import Figure, auroc, bootstrap, brier, coverage_curve, expected_calibration_error, share
 from eval.record import Header, Run
-from eval.score import Kind, Verdict, counts, outcomes
+from eval.score import Kind, Verdict, counts, one_value, outcomes
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.schema import LabelField, PathField
@@ -172,7 +172,7 @@ def _notes(run: Run, task: Task) -> list[str]:
 def _headline(found: Sequence[Verdict], task: Task) -> Iterator[tuple[str, Figure]]:
     """Shares with Wilson's interval where one field is asked, else figures of all values drawn by record."""
     total = counts(found)
-    if len(task.fields) > 1:
+    if not one_value(task):
         yield "micro F1", bootstrap(found, lambda c: c.f1)
         yield "precision", bootstrap(found, lambda c: c.precision)
         yield "recall", bootstrap(found, lambda c: c.recall)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from eval.record import Run, RunRow, RunTag
 from tagger.errors import SourceError
 from tagger.example import Example
+from tagger.schema import takes_several
 from tagger.task import Task
 
 Kind = Literal["right", "wrong", "invented", "missing", "absent", "abstained", "rejected", "failed"]
@@ -82,12 +83,16 @@ def aligned(a: Iterable[Verdict], b: Iterable[Verdict]) -> list[tuple[Verdict, V
     """Verdicts of two runs over the same rows in pairs; a value of a list that one run alone named is absent, or
     missing, in the other."""
     left, right = ({(v.id, v.field, v.item): v for v in side} for side in (a, b))
-    keys = dict.fromkeys([*left, *right])
-    return [(left.get(key) or _unsaid(right[key]), right.get(key) or _unsaid(left[key])) for key in keys]
+    lost, gone = ({v.id: v.kind for v in side.values() if v.kind in ("rejected", "failed")} for side in (left, right))
+    return [
+        (left.get(key) or _unsaid(right[key], lost), right.get(key) or _unsaid(left[key], gone))
+        for key in dict.fromkeys([*left, *right])
+    ]
 
 
-def _unsaid(verdict: Verdict) -> Verdict:
-    kind: Kind = "absent" if verdict.gold is None else "missing"
+def _unsaid(verdict: Verdict, lost: Mapping[str, Kind]) -> Verdict:
+    """The verdict of a run that did not name the value; `lost` has its rejected and failed records."""
+    kind: Kind = lost.get(verdict.id, "absent" if verdict.gold is None else "missing")
     return replace(verdict, value=None, p=0.0, kind=kind, tag=None)
 
 
@@ -111,7 +116,13 @@ def _verdicts(row: RunRow, example: Example, name: str) -> list[Verdict]:
             row.id, name, value if right else None, answered, chances.get(value, 0.0), kind, annotated,
             tag if value in chances else None, (value,) if right else (), json.dumps(value, ensure_ascii=False),
         ))  # fmt: skip
-    return found or [Verdict(row.id, name, None, None, tag.p if tag else 0.0, "absent", annotated)]
+    none: Kind = row.outcome if row.outcome in ("rejected", "failed") else "absent"
+    return found or [Verdict(row.id, name, None, None, tag.p if tag else 0.0, none, annotated)]
+
+
+def one_value(task: Task) -> bool:
+    """Whether a record has one value in the task: it is then right or wrong as a whole."""
+    return len(task.fields) == 1 and not any(map(takes_several, task.fields.values()))
 
 
 def _verdict(row: RunRow, example: Example, name: str) -> Verdict:

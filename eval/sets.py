@@ -16,6 +16,7 @@ from typing import Any
 
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example, dig, example_of
+from tagger.likeness import plain_text
 from tagger.plan import Ask, load_plan
 from tagger.record import Column
 from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
@@ -164,9 +165,9 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
 
 
 def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
-    """Raise SourceError if a judged row is also shown to the model as a shot."""
-    shown = {tuple(sorted(e.record.values.items())) for e in shots}
-    if leaked := [e.record.id for e in judged if tuple(sorted(e.record.values.items())) in shown]:
+    """Raise SourceError if a judged row is also shown to the model as a shot, case and white space aside."""
+    shown = {plain_text(e.record) for e in shots}
+    if leaked := [e.record.id for e in judged if plain_text(e.record) in shown]:
         hint = "take them out of one of the two files"
         raise SourceError(f"{len(leaked)} judged rows are also shots, the first is {leaked[0]!r}", hint=hint)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from eval.figures import bootstrap, share
 from eval.kinds import figures_of_kind
 from eval.record import Run
-from eval.score import Verdict, counts, outcomes
+from eval.score import Verdict, counts, one_value, outcomes
 from tagger.example import Example
 from tagger.task import Task
 
@@ -31,9 +31,9 @@ def print_figures(task: Task, judged: Sequence[Verdict], examples: Sequence[Exam
     """Values by verdict; accuracy for one field, F1 for several, and what fits the kinds of the fields."""
     said = ", ".join(f"{n} {what}" for what, n in sorted(outcomes(judged).items()))
     out.print(f"values: {said}", highlight=False, soft_wrap=True)
-    if len(task.fields) == 1:
+    if one_value(task):
         out.print(f"right: {share(sum(v.kind == 'right' for v in judged), len(judged))} %", highlight=False)
-    for name, published in (("strict", False), ("published scoring", True)) if len(task.fields) > 1 else ():
+    for name, published in (("strict", False), ("published scoring", True)) if not one_value(task) else ():
         c = counts(judged, published=published)
         figure = bootstrap(judged, lambda c: c.f1, published=published)
         out.print(f"micro F1, {name}: {figure}; precision {100 * c.precision:.1f}, recall {100 * c.recall:.1f}",

@@ -21,7 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.figures import Figure, bootstrap, share
-from eval.score import Verdict, counts
+from eval.score import Verdict, counts, one_value
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
@@ -82,14 +82,14 @@ def task_figure(found: Sequence[Verdict], task: Task) -> Figure:
     F1 with a bootstrap over records where it has several. SourceError for no verdicts."""
     if not found:
         raise SourceError("a figure of nothing: there are no verdicts")
-    if len(task.fields) == 1:
+    if one_value(task):
         return share(*terms(found, task))
     return bootstrap(found, lambda c: c.f1)
 
 
 def terms(found: Sequence[Verdict], task: Task) -> tuple[int, int]:
     """Numerator and denominator of that figure; those of many records are the sums of theirs."""
-    if len(task.fields) == 1:
+    if one_value(task):
         return sum(map(holds, found)), len(found)
     c = counts(found)
     return 2 * c.right, c.answered + c.labelled

@@ -8,6 +8,7 @@ labelled rows they are shown as they stand there, with `rescored: false`.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,7 +28,7 @@ from eval.figures import (
 )
 from eval.plan import in_words
 from eval.record import Run, read_run
-from eval.score import Verdict, judge, macro_f1
+from eval.score import Verdict, judge, macro_f1, one_value
 from eval.sets import gold_spans, labelled_set, rows, sample
 from eval.spans import span_counts
 from tagger.calibration import Calibration, calibration_file, load_calibration
@@ -134,7 +135,7 @@ def calibration_of(run: Run, task: Task) -> Calibration:
     head = run.header
     assert task.folder
     path = calibration_file(task.folder, head.model)
-    expected = {"task_version": head.task_version, "plan": head.plan.split("+")[0], "model": head.model}
+    expected = {"task_version": head.task_version, "plan": re.split("[+~]", head.plan)[0], "model": head.model}
     found = load_calibration(path, {**expected, "with_pool": head.shots > 0})
     if not found:
         raise SourceError(f"no calibration for set {head.set!r} and model {head.model}", where=str(path))
@@ -143,7 +144,7 @@ def calibration_of(run: Run, task: Task) -> Calibration:
 
 def figures(task: Task, found: Sequence[Verdict]) -> Iterator[tuple[str, Figure]]:
     """The figures by which a task is judged, then how far its probabilities can be trusted."""
-    if len(task.fields) == 1:
+    if one_value(task):
         yield "accuracy", share(sum(v.kind == "right" for v in found), len(found))
         yield "macro F1", resampled(found, macro_f1)
     else:

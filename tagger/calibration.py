@@ -8,6 +8,7 @@ from a logistic regression on the features of `open_features` (Platt 1999, with 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -78,12 +79,19 @@ class Calibration(BaseModel):
     """Dev rows it was fitted on."""
     with_pool: bool
     fields: Mapping[str, Fit]
+    least: float = 0.0
+    """Below this no field is answered: what `promising` sets."""
     promises: Mapping[str, Promise] = {}
     """By the precision promised ("0.95"); one threshold for all fields, whose probabilities are fitted one by one."""
 
+    @property
+    def id(self) -> str:
+        """Eight hex digits that change with what it does to answers."""
+        return hashlib.sha256(self.model_dump_json(exclude={"promises"}).encode()).hexdigest()[:8]
+
     def chances(self, name: str, scores: Scores) -> dict[str, float]:
-        """Calibrated probabilities of a field's values, by their texts."""
-        fit = self.fields.get(name, Fit())
+        """Calibrated probabilities of the values of a field that was fitted, by their texts."""
+        fit = self.fields[name]
         if fit.closed:
             tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, fit.closed.model)
             return combine(tempered, scores.rows, fit.closed.rows) if scores.rows else tempered
@@ -104,15 +112,11 @@ class Calibration(BaseModel):
         if kept is None:
             hint = f"it can promise {', '.join(self.promises) or 'nothing'}; with more dev rows more can be promised"
             raise SettingsError(f"the calibration cannot promise a precision of {precision:g}", hint=hint)
-        fields = {
-            name: fit.model_copy(update={"abstain_below": max(fit.abstain_below, kept.threshold)})
-            for name, fit in self.fields.items()
-        }
-        return self.model_copy(update={"fields": fields})
+        return self.model_copy(update={"least": kept.threshold})
 
     def threshold(self, name: str) -> float:
         """The probability under which a field is silent."""
-        return self.fields[name].abstain_below if name in self.fields else 0.0
+        return max(self.least, self.fields[name].abstain_below if name in self.fields else 0.0)
 
 
 def calibration_file(folder: Path, model: str) -> Path:

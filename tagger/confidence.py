@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,9 +63,10 @@ def raw_scores(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dic
     return found
 
 
-def voted(given: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
+def voted(given: Sequence[Mapping[str, Scores]], lists: Collection[str] = ()) -> dict[str, Scores]:
     """The scores of several answers to one question as one: probabilities are averaged, what an answer does not name
-    has none in it, and a field that fewer than half of them answer is left out."""
+    has none in it, and a field that fewer than half of them answer is left out; of the fields in `lists`, whose value
+    is a list, so is an item."""
     if len(given) == 1:
         return dict(given[0])
     scores = {}
@@ -74,6 +75,9 @@ def voted(given: Sequence[Mapping[str, Scores]]) -> dict[str, Scores]:
         if 2 * len(mine) >= len(given):
             texts = dict.fromkeys(text for one in mine for text in one.model)
             model = {text: sum(one.model.get(text, 0.0) for one in mine) / len(given) for text in texts}
+            if name in lists:
+                named = {text: 2 * sum(text in one.model for one in mine) >= len(given) for text in texts}
+                model = {text: p for text, p in model.items() if named[text]} or {"[]": 1 - max(model.values())}
             scores[name] = Scores(model, {}, sum(one.least for one in mine) / len(mine))
     return scores
 

@@ -67,14 +67,16 @@ def _chances(
 ) -> tuple[dict[str, float], float]:
     """The probability of each candidate by its text, and that from which on one is said."""
     threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
-    if calibration:
+    if calibration and name in calibration.fields:
         return calibration.chances(name, scores), threshold
     if closed_values(field) and scores.rows:
         return combine(scores.model, scores.rows, prior), threshold
     if scores.rows and prior:
-        # A value that one of the two alone names has to be likelier than not to that one.
-        least = min(prior, 1.0) / 2 / (1 + prior)
-        return pool(scores.model, scores.rows, prior), max(threshold, least)
+        # What neither side finds likelier than not is silence, however they are weighed.
+        likely = {text for text in scores.candidates if max(scores.model.get(text, 0), scores.rows.get(text, 0)) >= 0.5}
+        pooled = pool(scores.model, scores.rows, prior)
+        least = min((pooled[text] for text in likely), default=1.0)
+        return pooled, max(threshold, least)
     return dict(scores.model) or dict.fromkeys(scores.rows, 0.0), threshold
 
 

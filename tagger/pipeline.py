@@ -26,7 +26,7 @@ from tagger.questions import Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
-from tagger.schema import PATH_SEPARATOR, FieldBase, takes_several, takes_spans
+from tagger.schema import FieldBase, takes_several, takes_spans
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -77,17 +77,19 @@ class Tagger:
         self._taxonomies: dict[str, Taxonomy] = {}
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
+        self.calibration = self._calibration(info.model) if calibrated else None
+        if promise is not None:
+            self.calibration = self._promising(promise)
+        pooled = f"+{self._questions.pool.id}" if self._questions.pool else ""
+        fitted = f"~{self.calibration.id}" if self.calibration else ""
         self.provenance = Provenance(
             self.task.id,
             self.task.version,
-            self.task.plan.id + (f"+{self._questions.pool.id}" if self._questions.pool else ""),
+            self.task.plan.id + pooled + fitted,
             info.model,
             self.task.definition.adapter,
             f"{info.engine}/{info.dtype}",
         )
-        self.calibration = self._calibration(info.model) if calibrated else None
-        if promise is not None:
-            self.calibration = self._promising(promise)
 
     @overload
     def tag(self, records: Mapping[str, Any]) -> Tagging: ...
@@ -140,9 +142,7 @@ class Tagger:
         """Ask about a path level by level, all records a level at a time."""
         (name,) = ask.fields
         field = self.task.fields[name]
-        if name not in self._taxonomies:
-            self._taxonomies[name] = Taxonomy(closed_values(field) or {})
-        under_way = [(one, Descent(self._taxonomies[name])) for one in work]
+        under_way = [(one, Descent(self._taxonomy(name))) for one in work]
         while asked := [(one, way) for one, way in under_way if not one.trouble and way.options()]:
             questions = self._questions.of_level(ask, [one.record for one, _ in asked], [way for _, way in asked])
             answers = self.engine.complete([self._request(ask, question) for question in questions])
@@ -154,10 +154,13 @@ class Tagger:
             if not one.trouble:
                 found = {name: Scores(way.shares(), {})}
                 joined = self._rows.joined(ask, {name: field}, found, one.record, said)
-                one.tags[name] = self._tag(name, field, PATH_SEPARATOR.join(way.at), joined[name], one.record)
+                one.tags[name] = self._tag(name, field, None, joined[name], one.record)
 
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
-        """What the model is shown for each record."""
+        """What the model is shown for each record; of an ask by levels the first question."""
+        if ask.form == "levels":
+            ways = [Descent(self._taxonomy(ask.fields[0])) for _ in records]
+            return [question.prompt for question in self._questions.of_level(ask, records, ways)]
         return [question.prompt for question in self._questions.of(ask, records)]
 
     def _calibration(self, model: str) -> Calibration | None:
@@ -195,10 +198,16 @@ class Tagger:
         found = [raw_scores(ask, question.fields, answer) for (question, _), answer in zip(given, read, strict=True)]
         written = read[0].values if len(read) == 1 else {}
         fields = given[0][0].fields
-        joined = self._rows.joined(ask, fields, voted(found), work.record, shares)
+        several = [name for name, field in fields.items() if takes_several(field)]
+        joined = self._rows.joined(ask, fields, voted(found, several), work.record, shares)
         for name in fields:
             if name in joined:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
+
+    def _taxonomy(self, name: str) -> Taxonomy:
+        if name not in self._taxonomies:
+            self._taxonomies[name] = Taxonomy(closed_values(self.task.fields[name]) or {})
+        return self._taxonomies[name]
 
     def _read(self, work: _Work, ask: Ask, question: Question, completion: Completion) -> Answer | None:
         """A completion's answer; where there is none, the record's work is in trouble."""
@@ -211,21 +220,32 @@ class Tagger:
         return answer
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
-        one_span = takes_spans(field) and not takes_several(field)
-        if one_span and scores.model:
+        spans, several = takes_spans(field), takes_several(field)
+        if spans and not several and scores.model:
             likeliest = json.loads(max(scores.model, key=lambda text: scores.model[text]))
             scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
         value, others = found.value, [Alternative(other, p) for other, p in found.others]
-        place = find(value, record.values) if one_span else None
-        places = [find(item, record.values) for item in value] if takes_spans(field) and not one_span else []
+        placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
+        if several and spans:
+            columns = list(record.values)
+            placed.sort(key=lambda at: (columns.index(at[1].column), at[1].start) if at[1] else (len(columns), 0))
+            value = [item for item, _ in placed]
         if found.abstained:
             value, others = None, [Alternative(found.value, found.p), *others]
+        places = tuple(place for _, place in placed)
         return Tag(
-            value, found.p, place, one_span and place is None, found.abstained, tuple(others[:ALTERNATIVES]),
-            () if found.abstained else tuple(places), found.each, scores,
-        )  # fmt: skip
+            value=value,
+            probability=found.p,
+            evidence=places[0] if spans and not several else None,
+            inferred=None in places,
+            abstained=found.abstained,
+            alternatives=tuple(others[:ALTERNATIVES]),
+            evidences=places if several and not found.abstained else (),
+            each=found.each,
+            scores=scores,
+        )
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"

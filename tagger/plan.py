@@ -25,7 +25,8 @@ from pydantic import Field as Setting
 
 from tagger.errors import TaskError
 from tagger.grammar import closed_values
-from tagger.schema import PATH_SEPARATOR, FieldBase, PathField
+from tagger.levels import Taxonomy
+from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField, PathField
 
 CODES = string.ascii_uppercase + string.ascii_lowercase
 """One token each in common vocabularies; a field with more values than these cannot be coded."""
@@ -49,7 +50,7 @@ class Shots(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     fixed: int = Setting(default=100, ge=0)
-    """At most this many shipped examples, in the cached part; used when no pool is given."""
+    """At most this many shipped examples, in the cached part; used when no pool is given, but not by levels."""
     retrieved: int = Setting(default=4, ge=0)
     """Nearest examples of a pool for each record; used when a pool is given."""
     nearest: Literal["last", "first"] = "last"
@@ -116,6 +117,8 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
         raise TaskError(f"field {repeated[0]!r} is asked more than once", where=where)
     if missing := [name for name in fields if name not in named]:
         raise TaskError(f"field {missing[0]!r} is asked by no [[ask]]", where=where)
+    if plan.votes > 1 and any(ask.form == "levels" for ask in asks):
+        raise TaskError("an ask by levels is not voted on", where=where, hint="take `votes` out")
     if plan.shots.balanced and not (len(asks) == 1 and asks[0].form in ("label", "codes")):
         raise TaskError("shots can be balanced only where one label is asked", where=where, hint="take `balanced` out")
     for ask in asks:
@@ -158,6 +161,12 @@ def _check_levels(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None
     if inner := [path for path in paths if any(path[:depth] in paths for depth in range(1, len(path)))]:
         reason = f"form 'levels' needs leaves alone; a beginning of {PATH_SEPARATOR.join(min(inner))!r} is a label too"
         raise TaskError(reason, where=where, hint='use form = "label" with a shortlist')
+    for node, names in Taxonomy(field.labels).children.items():
+        try:
+            LabelField(labels=dict.fromkeys(names or ["leaf"], ""))
+        except ValidationError as error:
+            below = PATH_SEPARATOR.join(node) or "the top"
+            raise TaskError(f"below {below}: {validation_text(error)}", where=where) from None
 
 
 def validation_text(error: ValidationError) -> str:

@@ -42,7 +42,7 @@ class Questions:
         self._task, self._examples, self._priors = task, examples, priors
         self.pool = ShotPool(task, pool) if pool else None
         self._shortlists: dict[Ask, Shortlist] = {}
-        self._heads: dict[tuple[Ask, tuple[str, ...], str, int], Head] = {}
+        self._heads: dict[tuple[Ask, tuple[str, ...], str, int, tuple[int, ...]], Head] = {}
 
     def of(self, ask: Ask, records: Sequence[Record], vote: int = 0) -> list[Question]:
         """The question to each record. From the second vote on (1, 2, ...) examples are shown in another order."""
@@ -93,15 +93,11 @@ class Questions:
         return self._shortlists[ask].candidates(records, ask.shortlist)
 
     def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record, vote: int) -> Head:
-        group = self._task.group(record)
-        key = ask, tuple(fields), group, vote
+        plan, group = self._task.plan.shots, self._task.group(record)
+        shown = self.pool.common(record, plan.common) if self.pool and ask.form != "levels" else []
+        key = ask, tuple(fields), group, vote, tuple(map(id, shown))
         if key not in self._heads:
-            plan = self._task.plan.shots
-            if ask.form == "levels":
-                shown = []  # an example belongs to one node, the head to all
-            elif self.pool:
-                shown = self.pool.common(group, plan.common)
-            else:
+            if not self.pool and ask.form != "levels":  # an example belongs to one node, the head to all
                 fixed, asked = showable(self._task, self._task.examples)[: plan.fixed], self._task.asked(record)
                 shown = [e for e in fixed if self._task.asked(e.record) == asked]
             shown = shuffled(shown, str(vote)) if vote else shown

@@ -47,7 +47,8 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made a tagging: the same six things give the same tags."""
+    """What made a tagging: the same six things give the same tags. `plan` is the plan's id, behind a + that of the
+    pool, and behind a ~ that of the calibration with its promise."""
 
     task: str
     task_version: str

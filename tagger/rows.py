@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from tagger.confidence import Scores
 from tagger.example import Example
@@ -19,7 +18,7 @@ from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
 from tagger.prior import RowPrior
 from tagger.record import Record
-from tagger.schema import FieldBase, takes_spans
+from tagger.schema import FieldBase, takes_several, takes_spans
 from tagger.spans import SpanPrior
 from tagger.task import Task
 
@@ -69,10 +68,11 @@ class Rows:
         }
         if self._spans and written:
             for name, view in self._spans.views(record, self._task.group(record), written).items():
-                if view.chances:
-                    chances, shares = (_literals(part) for part in (view.chances, view.shares))
+                fit = [value for value in view.chances if value in written[name] or _fits(fields[name], value)]
+                if fit:
                     own = found.get(name, Scores({}, {}))
-                    joined[name] = replace(own, rows=chances, shares=shares, usual=view.usual)
+                    chances, counted = (_literals(part, fit) for part in (view.chances, view.shares))
+                    joined[name] = replace(own, rows=chances, shares=counted, usual=view.usual)
         return joined
 
 
@@ -100,5 +100,9 @@ def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
     return SpanPrior(list(zip(records, answers, strict=True)), groups, texts)
 
 
-def _literals(values: Mapping[str, Any]) -> dict[str, float]:
-    return {json.dumps(value, ensure_ascii=False): p for value, p in values.items()}
+def _fits(field: FieldBase, value: str) -> bool:
+    return field.problem([value] if takes_several(field) else value) is None
+
+
+def _literals(found: Mapping[str, float], values: Sequence[str]) -> dict[str, float]:
+    return {json.dumps(value, ensure_ascii=False): found[value] for value in values}

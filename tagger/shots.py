@@ -52,13 +52,14 @@ class ShotPool:
         likeness = (self._vectorizer.transform([plain_text(r) for r in records]) @ self._matrix.T).toarray()
         return [self._pick(record, row, count, common) for record, row in zip(records, likeness, strict=True)]
 
-    def common(self, group: str, count: int) -> list[Example]:
-        """The `count` examples of a group that together are most like the others.
+    def common(self, record: Record, count: int) -> list[Example]:
+        """The `count` examples of a record's group that together are most like the others, without its own.
 
         Each in turn is the one that adds most to the sum, over the group's examples, of their likeness to the nearest
         one taken (facility location; Nemhauser et al. 1978), the last first, for a model leans on what it read last.
         """
-        return [self._examples[i] for i in reversed(self._representatives(group, count))]
+        own, chosen = plain_text(record), self._representatives(self._task.group(record), count)
+        return [self._examples[i] for i in reversed(chosen) if self._texts[i] != own]
 
     def _pick(self, record: Record, likeness: np.ndarray, count: int, common: int) -> list[Example]:
         group = self._task.group(record)

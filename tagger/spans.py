@@ -12,8 +12,9 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
+from threading import Lock
 
 import pycrfsuite
 
@@ -46,7 +47,7 @@ class SpanView:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    text: str
+    texts: Sequence[str]
     plain: str
     values: Spans
 
@@ -87,7 +88,8 @@ class Marks:
         of its places starts and ends with a word."""
         starts = {word.start: i for i, word in enumerate(self.words)}
         ends = {word.end: i for i, word in enumerate(self.words)}
-        places = [match.span() for match in re.finditer(re.escape(value), self.text)]
+        wanted = re.escape(" ".join(value.split()))
+        places = [match.span() for match in re.finditer(wanted, self.text, re.IGNORECASE)]
         whole = [(starts[a], ends[b] + 1) for a, b in places if a in starts and b in ends]
         return max((self._chance(name, first, after) for first, after in whole), default=0.0)
 
@@ -110,19 +112,26 @@ class SpanPrior:
         self._rows: dict[str, list[_Row]] = {}
         for (record, answer), group in zip(rows, groups, strict=True):
             values = {name: [text for text in listed(value) if isinstance(text, str)] for name, value in answer.items()}
-            self._rows.setdefault(group, []).append(_Row(self._text(record), plain_text(record), values))
+            self._rows.setdefault(group, []).append(_Row(self._texts(record), plain_text(record), values))
         self._taggers: dict[str, pycrfsuite.Tagger | None] = {}
+        self._lock = Lock()
 
     def views(self, record: Record, group: str, written: Mapping[str, Sequence[str]]) -> dict[str, SpanView]:
         """What the rows of the record's group say of each field in `written`, of the values that the model has
-        written there and of those that the rows propose."""
-        marks = self._marks(group, self._text(record))
-        proposed = marks.proposed() if marks else {}
+        written there and of those that the rows propose; what a reader would take for a written one is not proposed.
+
+        The random field has learned from the record's own row too, should that be among the rows.
+        """
+        marks = [found for text in self._texts(record) if (found := self._marks(group, text))]
         rows = self._others(record, group)
         views = {}
         for name, values in written.items():
-            chances = {value: marks.probability(name, value) if marks else 0.0 for value in values}
-            chances |= {value: p for value, p in proposed.get(name, {}).items() if value not in chances}
+            chances = {value: max((m.probability(name, value) for m in marks), default=0.0) for value in values}
+            named = {_folded(value) for value in values}
+            for one in marks:
+                for value, p in one.proposed().get(name, {}).items():
+                    if _folded(value) not in named:
+                        chances[value] = max(chances.get(value, 0.0), p)
             shares = {value: _share(name, value, rows) for value in chances}
             usual = (sum(bool(row.values.get(name)) for row in rows) + 0.5) / (len(rows) + 1)
             views[name] = SpanView(chances, shares, usual)
@@ -137,18 +146,21 @@ class SpanPrior:
         own = plain_text(record)
         return [row for row in self._rows.get(group, ()) if row.plain != own]
 
-    def _text(self, record: Record) -> str:
-        return " ".join(record.values[name] for name in self._columns)
+    def _texts(self, record: Record) -> list[str]:
+        """Each column as the model reads it; a value stands in one of them."""
+        return [" ".join(record.values[name].split()) for name in self._columns]
 
     def _marks(self, group: str, text: str) -> Marks | None:
         """The marks of a text; None where the group's rows mark nothing at all, or the text has no words."""
-        if group not in self._taggers:
-            self._taggers[group] = _trained(self._rows.get(group, [])[:MOST_ROWS])
-        tagger, found = self._taggers[group], words(text)
-        if tagger is None or not found:
-            return None
-        path = tagger.tag(_features(found))
-        chances = {label: [tagger.marginal(label, i) for i in range(len(found))] for label in tagger.labels()}
+        found = words(text)
+        with self._lock:  # a tagger holds one text at a time
+            if group not in self._taggers:
+                self._taggers[group] = _trained(self._rows.get(group, [])[:MOST_ROWS])
+            tagger = self._taggers[group]
+            if tagger is None or not found:
+                return None
+            path = tagger.tag(_features(found))
+            chances = {label: [tagger.marginal(label, i) for i in range(len(found))] for label in tagger.labels()}
         return Marks(text, found, path, chances)
 
 
@@ -180,20 +192,26 @@ def marked(found: Sequence[Word], text: str, values: Spans) -> list[str]:
 
 def _share(name: str, value: str, rows: Sequence[_Row]) -> float:
     """The share for one value, drawn towards one half by one more row (Laplace); 0.5 where no row holds it."""
-    folded = plain_text(Record("", {"value": value}))
+    folded = _folded(value)
     holding = [row for row in rows if folded in row.plain]
-    same = sum(value.casefold() in map(str.casefold, row.values.get(name, ())) for row in holding)
+    same = sum(folded in map(_folded, row.values.get(name, ())) for row in holding)
     return (same + 0.5) / (len(holding) + 1)
+
+
+@lru_cache(maxsize=100_000)
+def _folded(value: str) -> str:
+    return plain_text(Record("", {"value": value}))
 
 
 def _trained(rows: Sequence[_Row]) -> pycrfsuite.Tagger | None:
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=SETTINGS, verbose=False)
     seen: set[str] = set()
     for row in rows:
-        found = words(row.text)
-        labels = marked(found, row.text, row.values)
-        trainer.append(_features(found), labels)
-        seen.update(labels)
+        for text in filter(None, row.texts):
+            found = words(text)
+            labels = marked(found, text, row.values)
+            trainer.append(_features(found), labels)
+            seen.update(labels)
     if not seen - {"O"}:
         return None
     with tempfile.TemporaryDirectory() as folder:

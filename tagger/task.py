@@ -119,7 +119,7 @@ class Task:
     ) -> Task:
         """A task from a pydantic model: its name is the id, its docstring says what it is about.
 
-        `Literal` becomes label, `list[Literal]` labels, `bool` boolean, `int` with ge and le score,
+        `Literal` becomes label, `list[Literal]` labels, `list[str]` texts, `bool` boolean, `int` with ge and le score,
         `int` and `float` number, `str` text; a field that may be None is not required. A field's
         description is what the model is told. `examples` are pairs of a record's columns and its answer.
         Raises TaskError for any other type and for an example that breaks the schema.

@@ -13,11 +13,11 @@ from eval.score import judge
 from tagger import ScriptedEngine, Tagger, load_task
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.record import Record
+from tagger.record import Column, Record
 
 
 def test_a_column_has_what_the_run_predicted(tea_run: Run, rows: list[Example]) -> None:
-    found = with_predicted(rows[:3], "category", tea_run)
+    found = with_predicted(rows[:3], "category", tea_run, Column(allowed=("Tea", "Coffee")))
 
     assert [e.record.values["category"] for e in found] == ["Tea", "Tea", "Coffee"]
     assert [e.answer for e in found] == [e.answer for e in rows[:3]]
@@ -25,7 +25,12 @@ def test_a_column_has_what_the_run_predicted(tea_run: Run, rows: list[Example]) 
 
 def test_a_row_that_was_not_predicted_is_named(tea_run: Run, rows: list[Example]) -> None:
     with pytest.raises(SourceError, match="does not predict one value for 1 rows, the first is 'soup'"):
-        with_predicted(rows, "category", tea_run)
+        with_predicted(rows, "category", tea_run, Column())
+
+
+def test_a_value_that_the_column_does_not_take_is_named(tea_run: Run, rows: list[Example]) -> None:
+    with pytest.raises(SourceError, match="does not take 'Tea'"):
+        with_predicted(rows[:3], "category", tea_run, Column(allowed=("Coffee",)))
 
 
 def test_values_of_a_wrong_category_are_invented() -> None:

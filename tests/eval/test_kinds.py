@@ -49,12 +49,12 @@ def test_scores_rank_the_records_of_a_query() -> None:
 
     got = figures(ScoreField(), found, groups)
 
-    worst = (1 + 3 / 1.584962500721156) / (3 + 1 / 1.584962500721156)
+    worst = (0 + 2 / 1.584962500721156) / (2 + 0 / 1.584962500721156)
     assert got["nDCG"] == pytest.approx((worst + 1) / 2)
 
 
 def test_what_cannot_be_ranked_or_judged_has_no_figure() -> None:
-    assert ndcg([verdict("a", 3, 1), verdict("b", 3, 2)], {"a": "tea", "b": "tea"}) is None
+    assert ndcg([verdict("a", 3, 1), verdict("b", 3, 2)], {"a": "tea", "b": "tea"}, 1) is None
     assert figures(ScoreField(), [verdict("a", 3, None)], {"a": "tea"}) == {}
 
 

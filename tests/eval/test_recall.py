@@ -30,7 +30,7 @@ def test_no_rows_and_no_closed_field_are_errors(category: Task) -> None:
         recall(load_task("attributes"), [], [])
 
 
-def test_the_recall_of_the_readme(labelled: Path) -> None:
+def test_the_aisles_are_nearly_always_among_twenty(labelled: Path) -> None:
     task, found = labelled_set("instacart-aisles", labelled)
     train, test = (rows(task, found, labelled, split) for split in ("train", "test"))
 

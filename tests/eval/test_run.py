@@ -86,7 +86,7 @@ def test_labelled_rows_of_one_id_are_refused(tea_run: Run, rows: list[Example]) 
 
 
 def test_a_judged_row_among_the_shots_is_refused(rows: list[Example]) -> None:
-    again = Example(Record("other id", {"title": "mocha"}), {"category": "Coffee"})
+    again = Example(Record("other id", {"title": " Mocha"}), {"category": "Coffee"})
     with pytest.raises(SourceError, match="1 judged rows are also shots"):
         refuse_leaks(rows, [again])
 

@@ -22,7 +22,9 @@ from tagger.calibration import (
     save_calibration,
 )
 from tagger.confidence import Scores
+from tagger.decide import decide
 from tagger.errors import SettingsError, TaskError
+from tagger.schema import LabelField
 from tagger.task import load_task, prompts_folder
 
 HALF = Scores({"a": 0.8, "b": 0.2}, {"a": 0.4, "b": 0.6})
@@ -63,8 +65,15 @@ def test_an_open_value_goes_through_the_regression() -> None:
     assert found == pytest.approx({'"Acme"': expit(written), '"Acme Ltd"': expit(proposed)})
 
 
-def test_a_field_that_was_not_fitted_keeps_its_raw_scores() -> None:
-    assert calibration(Fit()).chances("other", HALF) == HALF.model
+def test_a_field_that_was_not_fitted_is_decided_without_the_calibration() -> None:
+    field = LabelField(labels=["a", "b"])
+    made = calibration(Fit(), promises={"0.95": Promise(threshold=0.7, precision=0.96, coverage=0.5, answers=100)})
+
+    plain = decide("other", field, "a", HALF, prior=1.0, calibration=None)
+    assert decide("other", field, "a", HALF, prior=1.0, calibration=made) == plain
+    kept = decide("other", field, "a", HALF, prior=0.0, calibration=made.promising(0.95))
+    assert (kept.p, kept.abstained) == (pytest.approx(0.8), False)
+    assert decide("other", field, "a", HALF, prior=1.0, calibration=made.promising(0.95)).abstained == (plain.p < 0.7)
 
 
 @pytest.fixture

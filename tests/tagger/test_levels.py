@@ -40,7 +40,7 @@ def script(chances: Mapping[str, float]) -> ScriptedEngine:
 
 
 def test_each_answer_narrows_the_next_question() -> None:
-    engine = script({"Food": 0.8, "Toys": 0.2, "Tea": 0.5, "Rice": 0.5, "Green": 0.9, "Black": 0.1})
+    engine = script({"Food": 0.8, "Toys": 0.2, "Tea": 0.6, "Rice": 0.4, "Green": 0.9, "Black": 0.1})
 
     tagging = Tagger(by_level(), engine=engine).tag({"title": "Sencha"})
 
@@ -50,7 +50,7 @@ def test_each_answer_narrows_the_next_question() -> None:
         ("Green", "Black"),
     ]
     assert tagging.value("leaf") == "Food > Tea > Green"
-    assert tagging.tags["leaf"].probability == pytest.approx(0.8 * 0.5 * 0.9)
+    assert tagging.tags["leaf"].probability == pytest.approx(0.8 * 0.6 * 0.9)
     assert tagging.tags["leaf"].alternatives[0].value == "Food > Rice"
     assert tagging.tokens.read > 0
 
@@ -109,10 +109,28 @@ def test_a_record_that_is_refused_on_the_way_is_rejected() -> None:
     assert "'Soup' is none of the values" in (tagging.reason or "")
 
 
+def test_a_leaf_off_the_way_that_is_likelier_is_said() -> None:
+    engine = script({"Food": 1.0, "Tea": 0.55, "Rice": 0.45, "Green": 0.6, "Black": 0.4})
+
+    assert Tagger(by_level(), engine=engine).tag({"title": "x"}).value("leaf") == "Food > Rice"
+
+
+def test_the_first_question_can_be_looked_at() -> None:
+    task = by_level()
+
+    (prompt,) = Tagger(task, engine=ScriptedEngine()).prompts(task.plan.ask[0], [Record("1", {"title": "x"})])
+
+    assert prompt.record == "title: x\ncandidates: Food | Toys | Books"
+
+
 def test_what_cannot_be_asked_by_levels_is_named() -> None:
     with pytest.raises(TaskError, match="a beginning of 'Food > Tea' is a label too"):
         by_level("Food", "Food > Tea")
+    with pytest.raises(TaskError, match=r"below Food: .*the same to a reader"):
+        by_level("Food > Tea > Green", "Food > tea > Black")
     task = by_level()
+    with pytest.raises(TaskError, match="not voted on"):
+        resolve(task.plan.model_copy(update={"votes": 3}), task.fields, "plan")
     plan = task.plan.model_copy(update={"ask": (Ask(form="levels", fields=("brand",)), Ask(form="json"))})
     with pytest.raises(TaskError, match="needs exactly one field of kind path"):
         resolve(plan, task.fields, "plan")

@@ -81,6 +81,18 @@ def test_common_shots_stand_for_the_pool_in_the_shared_part(category: Task, scri
     assert len(first.shots) == len(second.shots) == 2
 
 
+def test_a_record_is_no_common_shot_of_its_own_either(category: Task, scripted: ScriptedEngine) -> None:
+    shots = category.plan.shots.model_copy(update={"retrieved": 1, "common": 2})
+    task = replace(category, plan=category.plan.model_copy(update={"shots": shots}))
+
+    Tagger(task, engine=scripted, shots=POOL).tag([e.record.values for e in POOL])
+
+    for example_, request in zip(POOL, scripted.history, strict=True):
+        turns = [*request.prompt.head.shots, *request.prompt.shots]
+        assert example_.record.values["title"] not in [title for title, _ in turns]
+        assert len(turns) == 2
+
+
 def shown(task: Task, **changed: object) -> list[str]:
     shots = task.plan.shots.model_copy(update={"retrieved": 2, **changed})
     engine = ScriptedEngine()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log
 
@@ -116,6 +118,43 @@ def test_what_the_model_alone_names_has_to_be_likelier_than_not(caps: Task, sure
 
     assert (tag.value, tag.abstained) == (said, said is None)
     assert tag.probability == pytest.approx(sure / 2, abs=0.001)
+
+
+def test_what_a_reader_takes_for_the_same_is_one_value(caps: Task) -> None:
+    titles = ["Grove dark green cap", "Grove dark  green cap", "GROVE DARK GREEN CAP"]
+
+    found = [
+        Tagger(caps, engine=says(colour="dark green"), shots=POOL).tag({"title": t}).tags["colour"] for t in titles
+    ]
+
+    assert [tag.value for tag in found] == ["dark green"] * 3
+    assert all(tag.probability > 0.7 and not tag.alternatives and tag.evidence for tag in found)
+
+
+def test_a_proposal_has_to_fit_the_field_and_stand_in_one_column() -> None:
+    columns = {"title": Column(), "more": Column()}
+    fields = {"brand": TextField(), "colour": TextField(max_chars=6)}
+    task = Task.define("caps", Definition(about="caps", columns=columns, fields=fields))
+    pool = [Example(Record(t, {"title": t, "more": ""}), {"brand": b, "colour": c}) for t, b, c in TITLES]
+    tagger = Tagger(task, engine=says(), shots=[e for e in pool if e.answer["colour"] != "dark green"])
+
+    long = Tagger(task, engine=says(), shots=pool).tag({"title": "Grove dark green cap", "more": ""})
+    apart = tagger.tag({"title": "Grove", "more": "red cap"})
+
+    assert "colour" not in long.tags
+    assert all(tag.value is None or tag.evidence for tag in apart.tags.values())
+
+
+def test_records_tagged_at_the_same_time_keep_their_own_views(prior: SpanPrior) -> None:
+    records = [record(f"{brand}{'x' * n} {colour} cap") for n in range(20) for brand in BRANDS for colour in COLOURS]
+
+    def views(one: Record) -> Mapping[str, float]:
+        return prior.views(one, "", {"brand": []})["brand"].chances
+
+    with ThreadPoolExecutor(8) as many:
+        together = list(many.map(views, records))
+
+    assert together == [views(one) for one in records]
 
 
 def test_numbers_are_left_to_the_model(caps: Task) -> None:

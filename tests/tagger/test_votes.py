@@ -12,7 +12,7 @@ from tagger.confidence import Scores, voted
 from tagger.example import Example
 from tagger.prompt import Prompt
 from tagger.record import Column, Record
-from tagger.schema import TextField
+from tagger.schema import LabelsField, TextField, TextsField
 from tagger.task import Definition
 
 POOL = [Example(Record(str(n), {"title": f"tea {n}"}), {"category": "Tea"}) for n in range(5)]
@@ -65,6 +65,22 @@ def test_a_text_that_most_answers_leave_out_is_left_out() -> None:
     assert tagging.tags["brand"].probability == pytest.approx(2 / 3)
     assert tagging.tags["brand"].alternatives[0].value == "cup"
     assert tagging.tags["brand"].evidence is not None
+
+
+def test_an_item_that_most_answers_leave_out_is_left_out() -> None:
+    fields = {"parts": TextsField(), "traits": LabelsField(labels=["new", "red"])}
+    task = Task.define("parts", Definition(about="parts", columns={"title": Column()}, fields=fields))
+    answers = iter([
+        {"parts": ["cup"], "traits": []},
+        {"parts": ["cup", "tea"], "traits": []},
+        {"parts": ["lid", "tea"], "traits": ["red"]},
+    ])  # fmt: skip
+    engine = ScriptedEngine(lambda prompt: json.dumps(next(answers)))
+
+    tags = Tagger(three_times(task), engine=engine).tag({"title": "tea cup lid"}).tags
+
+    assert tags["parts"].value == ["tea", "cup"]  # in the order of the text
+    assert tags["traits"].value == []
 
 
 def test_one_answer_that_is_none_rejects_the_record(category: Task) -> None:
