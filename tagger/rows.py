@@ -68,11 +68,13 @@ class Rows:
         }
         if self._spans and written:
             for name, view in self._spans.views(record, self._task.group(record), written).items():
-                fit = [value for value in view.chances if value in written[name] or _fits(fields[name], value)]
+                said = set(view.spelled.values())
+                fit = [value for value in view.chances if value in said or _fits(fields[name], value)]
                 if fit:
                     own = found.get(name, Scores({}, {}))
+                    model = {_literal(view.spelled[json.loads(text)]): p for text, p in own.model.items()}
                     chances, counted = (_literals(part, fit) for part in (view.chances, view.shares))
-                    joined[name] = replace(own, rows=chances, shares=counted, usual=view.usual)
+                    joined[name] = replace(own, model=model, rows=chances, shares=counted, usual=view.usual)
         return joined
 
 
@@ -105,4 +107,8 @@ def _fits(field: FieldBase, value: str) -> bool:
 
 
 def _literals(found: Mapping[str, float], values: Sequence[str]) -> dict[str, float]:
-    return {json.dumps(value, ensure_ascii=False): found[value] for value in values}
+    return {_literal(value): found[value] for value in values}
+
+
+def _literal(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -43,6 +43,8 @@ class SpanView:
     """Of the rows whose text holds the value, the share that is labelled with it."""
     usual: float
     """Share of the group's rows that have a value in the field."""
+    spelled: Mapping[str, str]
+    """The values that the model has written, as the record spells them where the rows propose the same to a reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class SpanPrior:
 
     def views(self, record: Record, group: str, written: Mapping[str, Sequence[str]]) -> dict[str, SpanView]:
         """What the rows of the record's group say of each field in `written`, of the values that the model has
-        written there and of those that the rows propose; what a reader would take for a written one is not proposed.
+        written there and of those that the rows propose; what is the same to a reader is one value.
 
         The random field has learned from the record's own row too, should that be among the rows.
         """
@@ -126,15 +128,19 @@ class SpanPrior:
         rows = self._others(record, group)
         views = {}
         for name, values in written.items():
-            chances = {value: max((m.probability(name, value) for m in marks), default=0.0) for value in values}
-            named = {_folded(value) for value in values}
+            proposed: dict[str, float] = {}
             for one in marks:
-                for value, p in one.proposed().get(name, {}).items():
-                    if _folded(value) not in named:
-                        chances[value] = max(chances.get(value, 0.0), p)
+                proposed |= one.proposed().get(name, {})
+            same = {_folded(value): value for value in proposed}
+            spelled = {value: same.get(_folded(value), value) for value in values}
+            chances = {
+                value: max((m.probability(name, value) for m in marks), default=0.0) for value in spelled.values()
+            }
+            named = set(map(_folded, values))
+            chances |= {value: p for value, p in proposed.items() if _folded(value) not in named}
             shares = {value: _share(name, value, rows) for value in chances}
             usual = (sum(bool(row.values.get(name)) for row in rows) + 0.5) / (len(rows) + 1)
-            views[name] = SpanView(chances, shares, usual)
+            views[name] = SpanView(chances, shares, usual, spelled)
         return views
 
     def share(self, name: str, value: str, record: Record, group: str) -> float:
