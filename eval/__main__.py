@@ -1,4 +1,4 @@
-"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | recall | bench | table"""
+"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | recall | again | bench | table"""
 
 from __future__ import annotations
 
@@ -328,6 +328,18 @@ def recall(
     refuse_leaks(judged, pool)
     for length, figure in recall_of(loaded, judged, pool).items():
         out.print(f"recall@{length}: {figure} % of {figure.n} rows", highlight=False)
+
+
+@app.command()
+def again(task: TaskOrSet, record: Record, data: Data = None, shots: Shots = None, root: Root = None) -> None:
+    """Work out anew what labelled rows say in a raw run, in place; the model's part stays as it was recorded."""
+    from eval.again import again as heard_again
+
+    found = read_run(record)
+    loaded, judged, pool = load(task, data, shots, root, found.header.split, no_shots=not found.header.shots)
+    loaded = replace(loaded, plan=Plan.model_validate(found.header.plan_text))
+    write_run(record, heard_again(found, loaded, judged, pool))
+    out.print(f"{len(found.rows)} rows: {record}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -120,7 +120,7 @@ def run_row(tagging: Tagging) -> RunRow:
         id=tagging.id,
         outcome=tagging.outcome,
         reason=tagging.reason,
-        tags={name: _run_tag(tag) for name, tag in tagging.tags.items()},
+        tags={name: run_tag(tag) for name, tag in tagging.tags.items()},
         tokens=(tokens.read, tokens.cached, tokens.written),
     )
 
@@ -214,7 +214,8 @@ def _whole_lines(path: Path) -> list[str]:
     return text.decode().splitlines()
 
 
-def _run_tag(tag: Tag) -> RunTag:
+def run_tag(tag: Tag) -> RunTag:
+    """A tag as a run file keeps it."""
     scores = tag.scores or Scores({}, {})
     return RunTag(
         value=tag.alternatives[0].value if tag.abstained else tag.value,

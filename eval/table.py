@@ -178,7 +178,7 @@ def as_markdown(found: Sequence[Row]) -> str:
             of = {row.metric: row for row in mine if (row.record, row.about) == key}
             first = next(iter(of.values()))
             tokens = f"{first.tokens_in - first.tokens_cached:.0f} (+ {first.tokens_cached:.0f} cached)"
-            tokens = f"{tokens} + {first.tokens_out:.0f}" if first.tokens_in else ""
+            tokens = f"{tokens} + {first.tokens_out:.0f}" if first.tokens_in and first.model != "none" else ""
             cells = [_cell(of[metric]) if metric in of else "" for metric in metrics]
             about = first.about + (" *" if first.chosen else "")
             lines.append("| " + " | ".join([first.model, about, str(first.n), *cells, tokens]) + " |")

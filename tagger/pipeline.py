@@ -204,6 +204,15 @@ class Tagger:
             if name in joined:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
 
+    def with_rows(self, record: Record, scores: Mapping[str, Scores]) -> dict[str, Tag]:
+        """The tags on which labelled rows have a say, from the model's scores of a record; no model is asked."""
+        tags = {}
+        for ask in self.task.plan.ask:
+            fields, (shares,) = self._questions.asked(ask, record), self._rows.shares(ask, [record])
+            joined = self._rows.joined(ask, fields, {n: s for n, s in scores.items() if n in fields}, record, shares)
+            tags |= {n: self._tag(n, fields[n], None, s, record) for n, s in joined.items() if s.rows}
+        return tags
+
     def _taxonomy(self, name: str) -> Taxonomy:
         if name not in self._taxonomies:
             self._taxonomies[name] = Taxonomy(closed_values(self.task.fields[name]) or {})
