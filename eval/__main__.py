@@ -1,4 +1,4 @@
-"""python -m eval run | plan | calibrate | compare | slices | report | robust | floor | recall | again | bench | table"""
+"""python -m eval COMMAND: run, plan, calibrate, compare, slices, report, robust, floor, recall, again, table, bench"""
 
 from __future__ import annotations
 

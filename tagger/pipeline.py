@@ -206,7 +206,7 @@ class Tagger:
 
     def with_rows(self, record: Record, scores: Mapping[str, Scores]) -> dict[str, Tag]:
         """The tags on which labelled rows have a say, from the model's scores of a record; no model is asked."""
-        tags = {}
+        tags: dict[str, Tag] = {}
         for ask in self.task.plan.ask:
             fields, (shares,) = self._questions.asked(ask, record), self._rows.shares(ask, [record])
             joined = self._rows.joined(ask, fields, {n: s for n, s in scores.items() if n in fields}, record, shares)
