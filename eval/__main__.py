@@ -21,7 +21,7 @@ from eval.record import based_on, read_run, write_run
 from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
-from eval.score import judge
+from eval.score import judge, one_value
 from eval.sets import labelled_set, load, read_all, refuse_leaks, rows, sample
 from eval.show import print_figures, print_run
 from eval.slices import confusions, print_slices, write_suspects
@@ -239,7 +239,7 @@ def robust(
     table = Table(
         "change", "records altered", "answer changed, %", "right to wrong", "wrong to right", "before", "after"
     )
-    one = len(loaded.fields) == 1
+    one = one_value(loaded)
     table.add_row(
         head.variant, f"{found.altered} of {found.records.n}", str(found.records), str(found.right_to_wrong),
         str(found.wrong_to_right), *(f"{100 * (c.recall if one else c.f1):.1f}" for c in (found.before, found.after)),

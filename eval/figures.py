@@ -43,10 +43,7 @@ def bootstrap(
 
     Records, not values, are drawn: values of one record are not independent.
     """
-    by_record: dict[str, list[Verdict]] = {}
-    for verdict in found:
-        by_record.setdefault(verdict.id, []).append(verdict)
-    return bootstrap_counts([counts(group, published=published) for group in by_record.values()], figure, seed)
+    return bootstrap_counts([counts(group, published=published) for group in _by_record(found)], figure, seed)
 
 
 def bootstrap_counts(each: Sequence[Counts], figure: Callable[[Counts], float], seed: int = 0) -> Figure:
@@ -63,10 +60,7 @@ def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], fl
 
     Fewer draws than for counts, since each is scored anew.
     """
-    by_record: dict[str, list[Verdict]] = {}
-    for verdict in found:
-        by_record.setdefault(verdict.id, []).append(verdict)
-    groups, rng = list(by_record.values()), np.random.default_rng(0)
+    groups, rng = _by_record(found), np.random.default_rng(0)
     values = []
     for _ in range(RESAMPLES // 4):
         picked = rng.integers(len(groups), size=len(groups))
@@ -103,3 +97,10 @@ def coverage_curve(p: Sequence[float], correct: Sequence[bool], total: int) -> l
         if i + 1 == len(order) or p[order[i + 1]] < p[at]:
             curve.append((float(p[at]), (i + 1) / total, float(hits[i]) / (i + 1)))
     return curve
+
+
+def _by_record(found: Sequence[Verdict]) -> list[list[Verdict]]:
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        groups.setdefault(verdict.id, []).append(verdict)
+    return list(groups.values())

@@ -117,7 +117,7 @@ def lookup_floor(task: Task, known: Sequence[Example], judged: Sequence[Example]
     share of rows with the value in their text that are labelled with it (tagger.spans.SpanPrior). Raises
     SourceError for no known or judged rows.
     """
-    prior, free = _span_prior(task, known, judged)
+    prior = _span_prior(task, known, judged)
     values: dict[tuple[str, str], Counter[str]] = {}
     for example in known:
         for name, value in example.answer.items():
@@ -126,7 +126,7 @@ def lookup_floor(task: Task, known: Sequence[Example], judged: Sequence[Example]
     ranked = {key: sorted(found, key=lambda v: (-len(v), -found[v], v)) for key, found in values.items()}
     verdicts = []
     for example in judged:
-        texts, group = [example.record.values[column] for column in free], task.group(example.record)
+        texts, group = [example.record.values[column] for column in task.text_columns], task.group(example.record)
         for name in task.asked(example.record):
             value = next((v for v in ranked.get((group, name), ()) if _stands(v, texts)), None)
             p = prior.share(name, value, example.record, group) if value else 0.0
@@ -139,7 +139,7 @@ def field_floor(task: Task, known: Sequence[Example], judged: Sequence[Example])
 
     Raises SourceError for no known or judged rows.
     """
-    prior, _ = _span_prior(task, known, judged)
+    prior = _span_prior(task, known, judged)
     verdicts = []
     for example in judged:
         asked = task.asked(example.record)
@@ -171,13 +171,13 @@ def as_run(found: Floor, task: Task, *, set_name: str, split: str, sample: int |
     return Run(header, rows)
 
 
-def _span_prior(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> tuple[SpanPrior, list[str]]:
-    """What the known rows say, and the columns that are free text: one with `allowed` values proves nothing."""
+def _span_prior(task: Task, known: Sequence[Example], judged: Sequence[Example]) -> SpanPrior:
+    """What the known rows say."""
     for rows, what in ((known, "rows to look values up in"), (judged, "rows to judge on")):
         if not rows:
             raise SourceError(f"no labelled {what}")
-    free = [name for name, column in task.columns.items() if not column.allowed]
-    return SpanPrior([(e.record, e.answer) for e in known], [task.group(e.record) for e in known], free), free
+    groups = [task.group(e.record) for e in known]
+    return SpanPrior([(e.record, e.answer) for e in known], groups, task.text_columns)
 
 
 def _stands(value: str, texts: Sequence[str]) -> bool:

@@ -146,8 +146,10 @@ def _verbatim(task: Task) -> set[str]:
 def _pieces(record: Record, kind: str, seed: int, task: Task) -> Pieces:
     if kind not in KINDS:
         raise SettingsError(f"no perturbation {kind!r}", hint=f"there are: {', '.join(KINDS)}")
-    free = [name for name, column in task.columns.items() if not column.allowed]
-    return {name: KINDS[kind](record.values[name], Random(f"{seed}/{kind}/{record.id}/{name}")) for name in free}
+    return {
+        name: KINDS[kind](record.values[name], Random(f"{seed}/{kind}/{record.id}/{name}"))
+        for name in task.text_columns
+    }
 
 
 def _texts(pieces: Pieces) -> dict[str, str]:

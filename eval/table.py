@@ -29,7 +29,7 @@ from eval.figures import (
 from eval.plan import in_words
 from eval.record import Run, read_run
 from eval.score import Verdict, judge, macro_f1, one_value
-from eval.sets import gold_spans, labelled_set, rows, sample
+from eval.sets import SETS, gold_spans, labelled_set, rows, sample
 from eval.spans import span_counts
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.errors import SourceError
@@ -109,11 +109,12 @@ def scored(entry: Entry, root: Path) -> list[Row]:
     task, examples = labelled(run, root)
     calibration = calibration_of(run, task) if entry.calibrated else None
     decided = redo(run, task.fields, calibration, entry.prior)
-    found = dict(figures(task, judge(decided, task, examples)))
-    _, known = labelled_set(run.header.set, root)
+    judged = judge(decided, task, examples)
+    found = dict(figures(task, judged))
+    known = SETS[run.header.set]
     if known.spans:
         texts = {e.record.id: e.record.values["title"] for e in examples}
-        spans = span_counts(judge(decided, task, examples), texts, gold_spans(known, root, run.header.split))
+        spans = span_counts(judged, texts, gold_spans(known, root, run.header.split))
         found = {"span F1": bootstrap_counts(list(spans.values()), lambda c: c.f1), **found}
     for promise in entry.promises:
         assert calibration

@@ -98,8 +98,7 @@ def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
     answers = [{name: value for name, value in row.answer.items() if name in names} for row in examples]
     records = [row.record for row in examples]
     groups = [task.group(record) for record in records]
-    texts = [name for name, column in task.columns.items() if not column.allowed]
-    return SpanPrior(list(zip(records, answers, strict=True)), groups, texts)
+    return SpanPrior(list(zip(records, answers, strict=True)), groups, task.text_columns)
 
 
 def _fits(field: FieldBase, value: str) -> bool:

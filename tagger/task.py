@@ -81,6 +81,11 @@ class Task:
     def columns(self) -> Mapping[str, Column]:
         return self.definition.columns
 
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns that are free text: one with `allowed` values proves nothing."""
+        return [name for name, column in self.columns.items() if not column.allowed]
+
     @cached_property
     def version(self) -> str:
         """Twelve hex digits over template (with includes), fields, columns and examples."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -26,9 +25,8 @@ JUDGED = [Example(Record("1", {"title": "Elm red cap"}), {"brand": "Elm", "colou
 TEAS = [Example(Record(str(n), {"title": f"green tea {n}"}), {"category": "Tea"}) for n in range(9)]
 
 
-def recorded(task: Task, said: object, examples: Sequence[Example], pool: Sequence[Example]) -> Run:
-    engine = ScriptedEngine(lambda prompt: json.dumps(said) if "brand" in task.fields else said)  # type: ignore
-    tagger = Tagger(task, engine=engine, shots=pool)
+def recorded(task: Task, said: str | Mapping[str, float], examples: Sequence[Example], pool: Sequence[Example]) -> Run:
+    tagger = Tagger(task, engine=ScriptedEngine(lambda prompt: said), shots=pool)
     head = header_of(tagger, len(examples), set_name="x", split="dev", sample=None, seed=0, shots=len(pool))
     return run(tagger, examples, head)
 
@@ -39,7 +37,7 @@ def caps() -> Task:
 
 
 def test_with_nothing_changed_nothing_changes(caps: Task) -> None:
-    found = recorded(caps, {"brand": "Elm", "new": True}, JUDGED, CAPS)
+    found = recorded(caps, '{"brand": "Elm", "new": true}', JUDGED, CAPS)
 
     assert again(found, caps, JUDGED, CAPS).rows == found.rows
     assert set(found.rows[0].tags) == {"brand", "colour", "new"}
@@ -60,7 +58,7 @@ def test_the_rows_of_a_closed_field_are_heard_again() -> None:
 
 
 def test_a_run_with_another_pool_is_refused(caps: Task) -> None:
-    found = recorded(caps, {"brand": "Elm"}, JUDGED, CAPS)
+    found = recorded(caps, '{"brand": "Elm"}', JUDGED, CAPS)
 
     with pytest.raises(SourceError, match="give the rows, shots and plan of the run"):
         again(found, caps, JUDGED, CAPS[1:])
