@@ -59,6 +59,8 @@ class Shots(BaseModel):
     """Take the nearest of each label in turn, instead of the nearest of all; for a plan with one label ask."""
     common: int = Setting(default=0, ge=0)
     """Examples of the pool that stand for the others, shown to all records in the cached part."""
+    embedder: str = ""
+    """A sentence-embedding model, a folder or a hub id, whose vectors tell the nearest; else character TF-IDF."""
     prior: float = Setting(default=1.0, ge=0.0)
     """Weight of what labelled rows alone say (prior.py, spans.py); 0: none. The rows are the pool's; without one a
     label or codes ask takes the shipped examples and descriptions, and verbatim texts nothing."""

@@ -1,7 +1,7 @@
 """A record and a pool in, its nearest labelled examples out, and those that stand for the pool.
 
-Likeness is the cosine of character TF-IDF vectors. Unless the plan says otherwise the nearest example stands last,
-because a model leans on what it read last.
+Likeness is the cosine of character TF-IDF vectors, or of sentence embeddings where the plan names a model for them.
+Unless the plan says otherwise the nearest example stands last, because a model leans on what it read last.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from tagger.engines.embedder import Embedder
 from tagger.example import Example
 from tagger.likeness import plain_text, vectorizer
 from tagger.record import Record
@@ -29,7 +32,7 @@ class ShotPool:
         self._examples = list(examples)
         self._groups = np.array([task.group(example.record) for example in self._examples])
         self._texts = np.array([plain_text(example.record) for example in self._examples])
-        self._vectorizer = vectorizer()
+        self._vectorizer = Embedder(self._plan.embedder) if self._plan.embedder else vectorizer()
         self._matrix = self._vectorizer.fit_transform(self._texts)
         self._chosen: dict[tuple[str, int], list[int]] = {}
 
@@ -49,7 +52,7 @@ class ShotPool:
         """
         if not records or count == 0:
             return [[] for _ in records]
-        likeness = (self._vectorizer.transform([plain_text(r) for r in records]) @ self._matrix.T).toarray()
+        likeness = _cosines(self._vectorizer.transform([plain_text(r) for r in records]), self._matrix)
         return [self._pick(record, row, count, common) for record, row in zip(records, likeness, strict=True)]
 
     def common(self, record: Record, count: int) -> list[Example]:
@@ -85,7 +88,7 @@ class ShotPool:
     def _representatives(self, group: str, count: int) -> list[int]:
         if (group, count) not in self._chosen:
             members = np.flatnonzero(self._groups == group)[: MOST_COMPARED if count else 0]
-            likeness = (self._matrix[members] @ self._matrix[members].T).toarray()
+            likeness = _cosines(self._matrix[members], self._matrix[members])
             chosen: list[int] = []
             nearest = np.zeros(len(members))
             for _ in range(min(count, len(members))):
@@ -95,3 +98,10 @@ class ShotPool:
                 nearest = np.maximum(nearest, likeness[:, chosen[-1]])
             self._chosen[group, count] = members[chosen].tolist()
         return self._chosen[group, count]
+
+
+def _cosines(rows: Any, columns: Any) -> np.ndarray:
+    """Of vectors of unit length, sparse or dense."""
+    product = rows @ columns.T
+    found: np.ndarray = product.toarray() if issparse(product) else product
+    return found

@@ -66,13 +66,13 @@ def default_model(gpu: bool) -> str:
     return DEFAULT_GPU if gpu else DEFAULT_CPU
 
 
-def find_model(model: str) -> Path:
-    """The folder of a model that is one, or of a hub id; WeightsError where there is none."""
+def find_model(model: str, holds: str = "config.json") -> Path:
+    """The folder of a model that is one, with the file `holds` in it, or of a hub id; WeightsError for neither."""
     folder = Path(model).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not (folder / holds).is_file():
             raise WeightsError(
-                "the folder holds no config.json", where=str(folder), hint="give a Hugging Face model folder"
+                f"the folder holds no {holds}", where=str(folder), hint="give a Hugging Face model folder"
             )
         return folder
     names = ", ".join(bundles())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tagger import ScriptedEngine, Tagger
-from tagger.errors import TaskError
+from tagger.errors import TaskError, WeightsError
 from tagger.example import Example
 from tagger.prompt import escape
 from tagger.record import Record
@@ -65,6 +66,37 @@ def test_a_record_is_never_its_own_shot(category: Task) -> None:
 
     assert len(shots) == 2
     assert all(shot.answer["category"] != "Tea" for shot in shots)
+
+
+def test_embeddings_find_what_is_near_in_meaning(tmp_path: Path, category: Task) -> None:
+    """Two words of one meaning: the letters of the record are nearer to the other example."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    words = Tokenizer(WordLevel({"?": 0, "couch": 1, "sofa": 2, "coach": 3}, unk_token="?"))
+    words.pre_tokenizer = Whitespace()
+    meaning = np.array([[0, 0], [1, 0], [1, 0.1], [0, 1]], dtype=np.float32)
+    SentenceTransformer(modules=[StaticEmbedding(words, embedding_weights=meaning)]).save(str(tmp_path / "words"))
+    pool = [example("sofa", "Tea"), example("coach", "Shorts")]
+
+    def nearest(embedder: str) -> str:
+        shots = category.plan.shots.model_copy(update={"embedder": embedder})
+        task = replace(category, plan=category.plan.model_copy(update={"shots": shots}))
+        return ShotPool(task, pool).nearest([Record("1", {"title": "couch"})], 1)[0][0].record.id
+
+    assert nearest(str(tmp_path / "words")) == "sofa"
+    assert nearest("") == "coach"
+
+
+def test_an_embedder_that_is_none_is_refused(tmp_path: Path, category: Task) -> None:
+    shots = category.plan.shots.model_copy(update={"embedder": str(tmp_path)})
+    task = replace(category, plan=category.plan.model_copy(update={"shots": shots}))
+
+    with pytest.raises(WeightsError, match=r"modules\.json"):
+        ShotPool(task, POOL)
 
 
 def test_common_shots_stand_for_the_pool_in_the_shared_part(category: Task, scripted: ScriptedEngine) -> None:
