@@ -13,29 +13,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.calibrate import calibrate as fit
-from eval.compare import Judged, print_comparison, refuse_other_rows
+from eval.compare import Judged, refuse_other_rows
 from eval.compare import compare as compare_runs
 from eval.figures import auroc, expected_calibration_error
 from eval.given import unchanged, with_predicted
 from eval.record import based_on, read_run, write_run
 from eval.robust import KINDS, flips, perturbed
-from eval.run import header_of
+from eval.run import header_of, prompts_of
 from eval.run import run as run_examples
 from eval.score import judge, one_value
 from eval.sets import labelled_set, load, read_all, refuse_leaks, rows, sample
-from eval.show import print_figures, print_run
+from eval.show import print_comparison, print_figures, print_flips, print_run
 from eval.slices import confusions, print_slices, write_suspects
 from eval.slices import slices as slices_of
 from eval.slices import suspects as suspects_of
 from tagger.calibration import calibration_file, save_calibration
 from tagger.cli import run_app
 from tagger.engines import open_engine
-from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError
-from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.plan import Plan, load_plan
-from tagger.task import Task, load_task
+from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 out = Console()
@@ -118,6 +116,13 @@ def calibrate(
     record: Record,
     data: Data = None,
     root: Root = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Aim at the F1 that leaves unannotated attributes aside, not the strict."),
+    ] = False,
+    path: Annotated[
+        Path | None, typer.Option("--out", help="Write the calibration here, where it serves nobody.")
+    ] = None,
 ) -> None:
     """Fit probabilities on a raw run over dev rows, and write them beside the task."""
     found = read_run(record)
@@ -125,7 +130,7 @@ def calibrate(
     if loaded.folder is None:
         raise SettingsError("the task has no folder to write a calibration to")
     before = judge(found, loaded, judged)
-    calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields)
+    calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, published=published)
     table = Table("", "ECE", "AUROC")
     for name, verdicts_of in (("raw", before), ("calibrated, out of fold", after)):
         told = [v for v in verdicts_of if v.tag]
@@ -135,7 +140,7 @@ def calibrate(
     for level, kept in calibration.promises.items():
         out.print(f"can promise {float(level):.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them "
                   f"right; {kept.coverage:.1%} of the labelled values are answered", highlight=False)  # fmt: skip
-    path = calibration_file(loaded.folder, calibration.model)
+    path = path or calibration_file(loaded.folder, calibration.model)
     save_calibration(path, calibration)
     out.print(f"written: {path}", highlight=False, soft_wrap=True)
 
@@ -201,24 +206,13 @@ def report(
     judged = sample(judged, head.sample, head.seed)
     given = judge(found, loaded, judged)
     parts = [(part.name, part.figure) for part in slices_of(given, judged, loaded, pool)]
-    prompts = {} if head.variant else _prompts(loaded, judged, pool, {v.id for v in worst(given)})
+    shown = {v.id for v in worst(given)} if not head.variant else set()  # what a changed record was is not kept
+    prompts = prompts_of(loaded, [example for example in judged if example.record.id in shown], pool)
     known = facts(found, loaded, judged, given, slices=parts, prompts=prompts)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("html", as_html), ("json", as_json), ("md", as_markdown)):
         (folder / f"report.{name}").write_text(write(known), "utf-8")
     out.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
-
-
-def _prompts(task: Task, examples: list[Example], pool: list[Example], ids: set[str]) -> dict[str, str]:
-    """What the model read of the records with these ids; a changed record's prompt is not known (variant)."""
-    tagger = Tagger(task, engine=ScriptedEngine(), shots=pool or None, calibrated=False)
-    records = [example.record for example in examples if example.record.id in ids]
-    texts: dict[str, str] = {}
-    for record in records:
-        asks = [ask for ask in task.plan.ask if set(ask.fields) & set(task.asked(record))]
-        said = [turn for ask in asks for turn in tagger.prompts(ask, [record])[0].messages]
-        texts[record.id] = "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in said)
-    return texts
 
 
 @app.command()
@@ -236,16 +230,7 @@ def robust(
     judged = sample(judged, head.sample, head.seed)
     again = [perturbed(example, head.variant, head.seed, loaded) for example in judged]
     found = flips(judge(before, loaded, judged), judge(after, loaded, again), judged, head.variant, head.seed, loaded)
-    table = Table(
-        "change", "records altered", "answer changed, %", "right to wrong", "wrong to right", "before", "after"
-    )
-    one = one_value(loaded)
-    table.add_row(
-        head.variant, f"{found.altered} of {found.records.n}", str(found.records), str(found.right_to_wrong),
-        str(found.wrong_to_right), *(f"{100 * (c.recall if one else c.f1):.1f}" for c in (found.before, found.after)),
-    )  # fmt: skip
-    out.print(table)
-    out.print("before, after: " + ("share of labels right, %" if one else "micro F1, strict, %"), highlight=False)
+    print_flips(found, head.variant, one_value(loaded), out)
 
 
 @app.command()

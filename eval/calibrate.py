@@ -36,11 +36,14 @@ Judge = Callable[[Run], list[Verdict]]
 """Holds a run against the labels."""
 
 
-def calibrate(run: Run, judge: Judge, fields: Mapping[str, FieldBase]) -> tuple[Calibration, list[Verdict]]:
+def calibrate(
+    run: Run, judge: Judge, fields: Mapping[str, FieldBase], *, published: bool = False
+) -> tuple[Calibration, list[Verdict]]:
     """A calibration for the task of a raw run, and verdicts with out-of-fold calibrated probabilities.
 
-    Closed fields are always answered, and open ones where that makes the best strict F1; the calibration has those
-    of PROMISES that the rows bear out. Raises SourceError for fewer than LEAST_ROWS rows and an unfinished run.
+    Closed fields are always answered, and open ones where that makes the best strict F1, or the best `published` one,
+    which does not count what is said of unannotated fields; the calibration has those of PROMISES that the rows bear
+    out. Raises SourceError for fewer than LEAST_ROWS rows and an unfinished run.
     """
     if len(run.rows) < LEAST_ROWS:
         raise SourceError(f"{len(run.rows)} rows are too few to calibrate on; at least {LEAST_ROWS} are needed")
@@ -53,7 +56,8 @@ def calibrate(run: Run, judge: Judge, fields: Mapping[str, FieldBase]) -> tuple[
         rows += redo(held, fields, _calibration(run, judge(rest), fields)).rows
     unseen = judge(replace(run, rows=rows))
     calibration = _calibration(run, judge(run), fields)
-    threshold = best_f1([v for v in unseen if closed_values(fields[v.field]) is None])
+    opened = [v for v in unseen if closed_values(fields[v.field]) is None]
+    threshold = best_f1([v for v in opened if v.annotated or not published])
     fits = {
         name: fit.model_copy(update={"abstain_below": threshold if fit.open else 0.0})
         for name, fit in calibration.fields.items()
@@ -98,7 +102,7 @@ def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise | None:
 
 
 def best_f1(judged: Sequence[Verdict]) -> float:
-    """The threshold whose answers make the best strict F1; 0 without answers."""
+    """The threshold whose answers make the best F1; 0 without answers."""
     order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
     labelled = sum(v.gold is not None for v in judged)
     right = np.cumsum([v.correct for v in order])

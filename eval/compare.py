@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from math import ceil, isclose
 from typing import Literal
 
 import numpy as np
-from rich.console import Console
-from rich.markup import escape
 from scipy.stats import binom, binomtest, bootstrap, false_discovery_control, norm, permutation_test
 
 from eval.figures import RESAMPLES
 from eval.record import Header, Run
 from eval.score import Verdict, aligned, one_value
-from eval.slices import holds, print_table, shown, sliced, terms
+from eval.slices import holds, shown, sliced, terms
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.task import Task
@@ -68,20 +66,28 @@ class SliceDelta:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A figure of two runs over the same `rows`, 0 to 1. `b - a` lies between `low` and `high`, at 95 %; `p` is the
+    chance of a difference as large between runs that are equal."""
+
+    rows: int
+    a: float
+    b: float
+    low: float
+    high: float
+    p: float
+    error: float
+    """Standard error of `b - a`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What run b changed against run a, in the figure that the task is judged by (`task_figure`), 0 to 1."""
 
     measure: Literal["right", "micro F1, strict"]
     settings: Mapping[str, tuple[str, str]]
     """What was set differently, with both values."""
-    rows: int
-    a: float
-    b: float
-    low: float
-    high: float
-    """The difference `b - a` lies between these, at 95 %."""
-    p: float
-    """Chance of a difference as large between runs that are equal."""
+    figure: Difference
     whole: tuple[int, int]
     """Records wholly right in a alone, and in b alone."""
     mcnemar: float
@@ -93,15 +99,11 @@ class Comparison:
     """Labelled rows to add until a verdict is likely; None where it is there, or where no number would bring it."""
 
     @property
-    def difference(self) -> float:
-        return self.b - self.a
-
-    @property
     def verdict(self) -> Literal["better", "worse", "cannot tell yet"]:
         """What b is, held against a."""
-        if self.p >= LEVEL:
+        if self.figure.p >= LEVEL:
             return "cannot tell yet"
-        return "better" if self.difference > 0 else "worse"
+        return "better" if self.figure.b > self.figure.a else "worse"
 
     @property
     def sentence(self) -> str:
@@ -117,38 +119,40 @@ class Comparison:
 def compare(a: Judged, b: Judged, examples: Sequence[Example], task: Task, train: Sequence[Example]) -> Comparison:
     """Hold run b against run a over the same labelled rows.
 
-    The interval is a percentile bootstrap over records (Efron 1979). The test is McNemar's exact one for a task
-    with one field (McNemar 1947), and for several a randomization test (Noreen 1989; Yeh 2000, COLING), which
-    swaps the runs' answers record by record; with one field both are the same test. Slices are those of `sliced`
-    that are not all rows, their p-values adjusted by Benjamini and Hochberg (1995).
+    Slices are those of `sliced` that are not all rows, their p-values adjusted by Benjamini and Hochberg (1995).
 
     Raises SourceError for runs over different sets, splits or rows, and for fewer than two rows.
     """
     refuse_other_rows(a.run, b.run)
     pairs = aligned(a.verdicts, b.verdicts)
-    table = _table(pairs, task)
-    if len(table) < 2:
-        raise SourceError(f"at least two rows are needed to compare runs, found {len(table)}")
-    low, high, error = _interval(table)
-    left, right = _ratio(table.sum(axis=0)).tolist()
-    whole = _whole(pairs)
-    p = _p_value(pairs, task)
+    figure, whole = difference(pairs, task), _whole(pairs)
     return Comparison(
         measure="right" if one_value(task) else "micro F1, strict",
         settings=_settings(a.run.header, b.run.header),
-        rows=len(table),
-        a=left,
-        b=right,
-        low=low,
-        high=high,
-        p=p,
+        figure=figure,
         whole=whole,
         mcnemar=mcnemar(*whole),
         lost=_flips((x, y) for x, y in pairs if holds(x) and not holds(y)),
         gained=_flips((x, y) for x, y in pairs if holds(y) and not holds(x)),
         slices=_slice_deltas(pairs, sliced([left for left, _ in pairs], examples, task, train), task),
-        more_rows=None if p < LEVEL else _more_rows(whole, table, error, task),
+        more_rows=None if figure.p < LEVEL else _more_rows(whole, _table(pairs, task), figure.error, task),
     )
+
+
+def difference(pairs: Pairs, task: Task) -> Difference:
+    """The task's figure in both runs of `pairs` (eval/score.py: aligned), and how surely it differs.
+
+    The interval is a percentile bootstrap over records (Efron 1979). The test is McNemar's exact one for a task
+    with one field (McNemar 1947), and for several a randomization test (Noreen 1989; Yeh 2000, COLING), which
+    swaps the runs' answers record by record; with one field both are the same test. Raises SourceError for fewer
+    than two rows.
+    """
+    table = _table(pairs, task)
+    if len(table) < 2:
+        raise SourceError(f"at least two rows are needed to compare runs, found {len(table)}")
+    low, high, error = _interval(table)
+    left, right = _ratio(table.sum(axis=0)).tolist()
+    return Difference(len(table), left, right, low, high, _p_value(pairs, task), error)
 
 
 def refuse_other_rows(a: Run, b: Run) -> None:
@@ -186,26 +190,6 @@ def rows_to_tell(lost: int, gained: int, rows: int) -> int | None:
     normal = flips / rows * (SPREADS * rows / (gained - lost)) ** 2
     numbers = range(1, ceil(2 * normal) + 20)  # the exact test needs a little more than the normal approximation
     return numbers[bisect_left(numbers, POWER, key=power)]
-
-
-def print_comparison(found: Comparison, console: Console) -> None:
-    """Show a comparison: what was set differently, the figures, the verdict, slices and flips."""
-    lines = [f"{name}: a {a}, b {b}" for name, (a, b) in found.settings.items()]
-    lines += [
-        f"{found.measure}: a {100 * found.a:.1f} %, b {100 * found.b:.1f} % over {found.rows:,} rows",
-        f"b - a: {100 * found.difference:+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}], p = {found.p:.2g}",
-        f"wholly right in a alone {found.whole[0]:,}, in b alone {found.whole[1]:,}: McNemar's p = {found.mcnemar:.2g}",
-    ]
-    for line in lines:
-        console.print(escape(line), highlight=False, soft_wrap=True)
-    console.print(found.sentence, style="bold", highlight=False, soft_wrap=True)
-    clearest = sorted(found.slices, key=lambda part: (part.adjusted, part.p, -abs(part.b - part.a)))
-    columns = ("slice", "rows", "a %", "b %", "b - a", "p", "adjusted p")
-    rows = [(s.name, s.rows, f"{100 * s.a:.1f}", f"{100 * s.b:.1f}", f"{100 * (s.b - s.a):+.1f}", f"{s.p:.2g}",
-             f"{s.adjusted:.2g}") for s in clearest]  # fmt: skip
-    print_table("slices, the clearest first", columns, rows, console)
-    for title, flips in (("lost: right in a alone", found.lost), ("gained: right in b alone", found.gained)):
-        print_table(title, ("id", "field", "right", "a", "b"), [astuple(flip) for flip in flips], console)
 
 
 def _settings(a: Header, b: Header) -> dict[str, tuple[str, str]]:

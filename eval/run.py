@@ -7,9 +7,11 @@ from pathlib import Path
 from time import perf_counter
 
 from eval.record import Header, Run, RunRow, append, open_run, run_row
+from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
+from tagger.task import Task
 
 BATCH = 64
 """Rows between two writes: what a kill can lose."""
@@ -83,3 +85,14 @@ def run(
         if minutes is not None and perf_counter() - began > 60 * minutes:
             break
     return found
+
+
+def prompts_of(task: Task, examples: Sequence[Example], pool: Sequence[Example]) -> dict[str, str]:
+    """By id, what a model reads of each example's record, as a person would read it."""
+    tagger = Tagger(task, engine=ScriptedEngine(), shots=pool or None, calibrated=False)
+    texts: dict[str, str] = {}
+    for record in (example.record for example in examples):
+        asks = [ask for ask in task.plan.ask if set(ask.fields) & set(task.asked(record))]
+        said = [turn for ask in asks for turn in tagger.prompts(ask, [record])[0].messages]
+        texts[record.id] = "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in said)
+    return texts

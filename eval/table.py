@@ -52,8 +52,8 @@ class Entry(BaseModel):
     """Name of the run file in `results/`."""
     about: str
     """What is special about it, in a few words."""
-    calibrated: bool = False
-    """Whether the calibration of the set decides; else raw probabilities do."""
+    calibrated: bool | str = False
+    """Whether the calibration of the set decides, or which other one of its folder; else raw probabilities do."""
     prior: float | None = None
     """Weight of the labelled rows instead of the plan's; not with a calibration."""
     promises: tuple[float, ...] = ()
@@ -107,7 +107,7 @@ def scored(entry: Entry, root: Path) -> list[Row]:
     if not run.whole:
         raise SourceError(f"the run is not finished: {len(run.rows)} of {run.header.rows} rows", where=entry.record)
     task, examples = labelled(run, root)
-    calibration = calibration_of(run, task) if entry.calibrated else None
+    calibration = calibration_of(run, task, entry.calibrated) if entry.calibrated else None
     decided = redo(run, task.fields, calibration, entry.prior)
     judged = judge(decided, task, examples)
     found = dict(figures(task, judged))
@@ -131,11 +131,12 @@ def labelled(run: Run, root: Path) -> tuple[Task, list[Example]]:
     return replace(task, plan=plan), sample(rows(task, found, root, head.split), head.sample, head.seed)
 
 
-def calibration_of(run: Run, task: Task) -> Calibration:
-    """The calibration that serves a run's set and model; SourceError where there is none."""
+def calibration_of(run: Run, task: Task, name: bool | str = True) -> Calibration:
+    """The calibration that serves a run's set and model, or the file `name` of the set's folder; SourceError where
+    there is none."""
     head = run.header
     assert task.folder
-    path = calibration_file(task.folder, head.model)
+    path = task.folder / name if isinstance(name, str) else calibration_file(task.folder, head.model)
     expected = {"task_version": head.task_version, "plan": re.split("[+~]", head.plan)[0], "model": head.model}
     found = load_calibration(path, {**expected, "with_pool": head.shots > 0})
     if not found:

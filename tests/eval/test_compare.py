@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval.compare import Comparison, Flip, Judged, compare, mcnemar, print_comparison, rows_to_tell
+from eval.compare import Comparison, Flip, Judged, compare, mcnemar, rows_to_tell
 from eval.record import Header, Run, RunRow
 from eval.run import run
 from eval.score import Kind, Verdict, verdicts
+from eval.show import print_comparison
 from tagger import ScriptedEngine, Tagger, Task
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -60,7 +61,7 @@ def test_two_runs_are_compared_row_by_row(tea_run: Run, header: Header, category
         ROWS, category, [],
     )  # fmt: skip
 
-    assert (found.rows, found.a, found.b) == (4, 0.5, 0.5)
+    assert (found.figure.rows, found.figure.a, found.figure.b) == (4, 0.5, 0.5)
     assert found.settings == {"model": ("none", "other")}
     assert found.lost == (
         Flip("green tea", "category", "Tea", "Tea", "Coffee"),
@@ -86,7 +87,7 @@ def test_a_clear_difference_is_named(lost: int, gained: int, said: str, header: 
 
     assert found.verdict == said
     assert found.sentence == f"b is {said} than a"
-    assert found.p == found.mcnemar == pytest.approx(2 * (1 + 14 + 91) / 2**14)
+    assert found.figure.p == found.mcnemar == pytest.approx(2 * (1 + 14 + 91) / 2**14)
     assert found.whole == (lost, gained)
     assert (len(found.lost), len(found.gained)) == (lost, gained)
     assert found.more_rows is None
@@ -97,15 +98,15 @@ def test_the_interval_is_that_of_paired_differences(header: Header, category: Ta
 
     # The difference of a row is -1, 0 or 1; its variance is the share of flips less the square of the mean.
     error = np.sqrt((60 / 400 - 0.05**2) / 400)
-    assert found.difference == pytest.approx(0.05)
-    assert found.low == pytest.approx(0.05 - 1.96 * error, abs=0.004)
-    assert found.high == pytest.approx(0.05 + 1.96 * error, abs=0.004)
+    assert found.figure.b - found.figure.a == pytest.approx(0.05)
+    assert found.figure.low == pytest.approx(0.05 - 1.96 * error, abs=0.004)
+    assert found.figure.high == pytest.approx(0.05 + 1.96 * error, abs=0.004)
 
 
 def test_few_flips_call_for_more_rows(header: Header, category: Task) -> None:
     found = compared(header, category, outcomes(190, 0, 5, 5))
 
-    assert found.p == pytest.approx(0.0625)
+    assert found.figure.p == pytest.approx(0.0625)
     assert found.more_rows == rows_to_tell(0, 5, 200) - 200
     assert found.sentence == "cannot tell yet: about 120 more labelled rows"
 
@@ -113,7 +114,8 @@ def test_few_flips_call_for_more_rows(header: Header, category: Task) -> None:
 def test_runs_that_do_not_differ_cannot_be_told_apart(header: Header, category: Task) -> None:
     found = compared(header, category, outcomes(10, 0, 0))
 
-    assert (found.low, found.difference, found.high, found.p) == (0, 0, 0, 1)
+    figure = found.figure
+    assert (figure.low, figure.b - figure.a, figure.high, figure.p) == (0, 0, 0, 1)
     assert "no number of rows" in found.sentence
     assert not found.lost + found.gained
 
@@ -158,11 +160,11 @@ def test_several_fields_are_compared_by_f1(header: Header) -> None:
 
     found = compare(judged(header, a), judged(header, b), rows, load_task("attributes"), [])
 
-    assert (found.a, found.b) == (38 / 80, 46 / 80)
+    assert (found.figure.a, found.figure.b) == (38 / 80, 46 / 80)
     # Every record that differs shifts F1 as much: the randomization test is the sign test, here worked out exactly.
-    assert found.p == pytest.approx(mcnemar(2, 10))
+    assert found.figure.p == pytest.approx(mcnemar(2, 10))
     assert found.verdict == "better"
-    assert found.low > 0
+    assert found.figure.low > 0
     assert (found.whole, found.mcnemar) == ((0, 0), 1)  # no record is wholly right in either
     assert (len(found.gained), len(found.lost)) == (10, 2)
 
