@@ -1,4 +1,4 @@
-"""python -m eval COMMAND: run, plan, calibrate, compare, slices, report, robust, floor, recall, again, table, bench"""
+"""python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench"""
 
 from __future__ import annotations
 
@@ -341,6 +341,21 @@ def table(
     if save:
         SCORED.write_text(f"[\n{lines}\n]\n", "utf-8")
     print(f"[\n{lines}\n]" if as_json else as_markdown(found))
+
+
+@app.command()
+def gains(
+    root: Root = None,
+    save: Annotated[bool, typer.Option("--save", help="Keep the figures in eval/results/gains.json.")] = False,
+) -> None:
+    """Say what each part is worth in pairs of committed runs; without the labelled rows (--root), what it was worth."""
+    from eval.gains import WORKED_OUT, as_markdown, gain, pairs, stored
+
+    found = [gain(pair, root) for pair in pairs()] if root else stored()
+    if save:
+        lines = ",\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in found)
+        WORKED_OUT.write_text(f"[\n{lines}\n]\n", "utf-8")
+    print(as_markdown(found))
 
 
 @app.command()

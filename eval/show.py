@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eval.compare import Comparison, Difference
+from eval.compare import Comparison
 from eval.figures import bootstrap, share
 from eval.kinds import figures_of_kind
 from eval.record import Run
@@ -58,9 +58,9 @@ def queries(task: Task, examples: Sequence[Example]) -> dict[str, str]:
     return {example.record.id: example.record.values[first] for example in examples}
 
 
-def in_points(found: Difference) -> str:
+def in_points(value: float, low: float, high: float) -> str:
     """A difference and its interval, in percentage points."""
-    return f"{100 * (found.b - found.a):+.1f} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
@@ -69,7 +69,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
     lines = [f"{name}: a {a}, b {b}" for name, (a, b) in found.settings.items()]
     lines += [
         f"{found.measure}: a {100 * figure.a:.1f} %, b {100 * figure.b:.1f} % over {figure.rows:,} rows",
-        f"b - a: {in_points(figure)}, p = {figure.p:.2g}",
+        f"b - a: {in_points(figure.b - figure.a, figure.low, figure.high)}, p = {figure.p:.2g}",
         f"wholly right in a alone {found.whole[0]:,}, in b alone {found.whole[1]:,}: McNemar's p = {found.mcnemar:.2g}",
     ]
     for line in lines:

@@ -43,19 +43,24 @@ NO_ROWS = ", no labelled rows"
 """Behind the name of a set whose labelled rows were not used."""
 
 
-class Entry(BaseModel):
-    """A run in the table, and how it is decided."""
+class Decided(BaseModel):
+    """A run, and how it is decided."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     record: str
     """Name of the run file in `results/`."""
-    about: str
-    """What is special about it, in a few words."""
     calibrated: bool | str = False
     """Whether the calibration of the set decides, or which other one of its folder; else raw probabilities do."""
     prior: float | None = None
     """Weight of the labelled rows instead of the plan's; not with a calibration."""
+
+
+class Entry(Decided):
+    """A run in the table."""
+
+    about: str
+    """What is special about it, in a few words."""
     promises: tuple[float, ...] = ()
     """Precisions that the calibration promises, held against these rows."""
     chosen: bool = False
@@ -98,8 +103,8 @@ def stored() -> list[Row]:
     return [Row(**{**row, "rescored": False}) for row in json.loads(SCORED.read_text("utf-8"))]
 
 
-def scored(entry: Entry, root: Path) -> list[Row]:
-    """All figures of one run against the labelled rows in `root`.
+def judged(entry: Decided, root: Path) -> tuple[Run, Task, list[Verdict]]:
+    """A run, its task with the plan that it had, and its verdicts against the labelled rows in `root`.
 
     Raises SourceError for a run that is not finished, and TaskError for a calibration of another run.
     """
@@ -108,18 +113,22 @@ def scored(entry: Entry, root: Path) -> list[Row]:
         raise SourceError(f"the run is not finished: {len(run.rows)} of {run.header.rows} rows", where=entry.record)
     task, examples = labelled(run, root)
     calibration = calibration_of(run, task, entry.calibrated) if entry.calibrated else None
-    decided = redo(run, task.fields, calibration, entry.prior)
-    judged = judge(decided, task, examples)
-    found = dict(figures(task, judged))
+    return run, task, judge(redo(run, task.fields, calibration, entry.prior), task, examples)
+
+
+def scored(entry: Entry, root: Path) -> list[Row]:
+    """All figures of one run against the labelled rows in `root`. Raises as `judged`."""
+    run, task, verdicts = judged(entry, root)
+    found = dict(figures(task, verdicts))
     known = SETS[run.header.set]
+    examples = labelled(run, root)[1] if known.spans or entry.promises else []
     if known.spans:
         texts = {e.record.id: e.record.values["title"] for e in examples}
-        spans = span_counts(judged, texts, gold_spans(known, root, run.header.split))
+        spans = span_counts(verdicts, texts, gold_spans(known, root, run.header.split))
         found = {"span F1": bootstrap_counts(list(spans.values()), lambda c: c.f1), **found}
     for promise in entry.promises:
-        assert calibration
-        kept = judge(redo(run, task.fields, calibration.promising(promise)), task, examples)
-        found |= promised(promise, kept)
+        calibration = calibration_of(run, task, entry.calibrated).promising(promise)
+        found |= promised(promise, judge(redo(run, task.fields, calibration), task, examples))
     return [_row(entry, run, metric, figure) for metric, figure in found.items()]
 
 

@@ -59,6 +59,26 @@ def test_a_promise_holds_on_other_rows(header: Header) -> None:
     assert sum(v.kind == "right" for v in given) / len(given) > 0.84
 
 
+def test_the_threshold_aims_at_the_scoring_that_is_asked_for(header: Header) -> None:
+    """Doubtful answers are mostly inventions in a strict sense; what nobody annotated does not count in the other."""
+    draw, rows, examples = random.Random(5), [], []
+    for i in range(400):
+        sure, labelled = i % 2 == 0, draw.random() < 0.3
+        right = sure or labelled
+        tag = RunTag(value="x", p=0.9 if sure else 0.4, model={'"x"': 0.9 if sure else 0.4})
+        rows.append(RunRow(id=str(i), outcome="tagged", tags={"brand": tag}, tokens=(1, 0, 1)))
+        gold = {"brand": "x"} if right else {}
+        examples.append(Example(Record(str(i), {"title": str(i)}), gold, annotated=frozenset(gold)))
+    run = Run(header.model_copy(update={"rows": len(rows)}), rows)
+
+    def judge(found: Run) -> list[Verdict]:
+        return verdicts(found, examples, {e.record.id: ("brand",) for e in examples})
+
+    strict, lenient = (calibrate(run, judge, FIELDS, published=way)[0].threshold("brand") for way in (False, True))
+
+    assert lenient < 0.35 < strict
+
+
 def test_a_promise_that_cannot_be_kept_is_refused(header: Header) -> None:
     run, examples = overconfident(header, 200, 3)
 

@@ -8,9 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from eval.gains import Pair, gain, pairs
+from eval.gains import as_markdown as gains_as_markdown
+from eval.gains import stored as stored_gains
+from eval.record import read_run
 from eval.table import RESULTS, Entry, Row, as_markdown, entries, scored, stored
 
 STORED = stored()
+GAINS = stored_gains()
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: f"{entry.record}: {entry.about}")
@@ -47,6 +52,26 @@ def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
 
 def test_the_readme_shows_the_table() -> None:
     assert as_markdown(STORED) in (RESULTS.parents[1] / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize("pair", pairs(), ids=lambda pair: f"{pair.b.record}: {pair.part}")
+def test_a_part_is_worth_what_it_is_said_to_be(pair: Pair, labelled: Path) -> None:
+    (noted,) = (one for one in GAINS if (one.part, one.set) == (pair.part, labelled_name(pair)))
+
+    found = gain(pair, labelled)
+
+    assert (found.model, found.rows, found.fresh) == (noted.model, noted.rows, noted.fresh)
+    assert (found.a, found.b, found.low, found.high) == pytest.approx(
+        (noted.a, noted.b, noted.low, noted.high), abs=1e-3
+    )
+
+
+def test_the_readme_shows_the_gains() -> None:
+    assert gains_as_markdown(GAINS) in (RESULTS.parents[1] / "README.md").read_text("utf-8")
+
+
+def labelled_name(pair: Pair) -> str:
+    return read_run(RESULTS / pair.b.record).header.set
 
 
 def numbers(row: Row) -> dict[str, float]:

@@ -59,6 +59,20 @@ def test_the_rows_mark_a_brand_that_they_have_not_seen(prior: SpanPrior) -> None
     assert views["colour"].usual > 0.9
 
 
+def test_a_value_of_the_rows_is_looked_up_where_nobody_proposes_one() -> None:
+    """In a caps row `red` is a colour once, and none fifty times: the field marks nothing, the look-up finds it."""
+    rows = [(record("red cap"), {"colour": "red"}), *((record(f"red cap no {i}"), {}) for i in range(50))]
+    prior = SpanPrior(rows, [""] * len(rows), ["title"])
+
+    view = prior.views(record("RED  cap with a brim"), "", {"colour": []})["colour"]
+
+    assert list(view.chances) == ["RED"]
+    assert view.chances["RED"] < 0.1
+    assert view.shares["RED"] == pytest.approx(1.5 / 52)
+    assert prior.views(record("redder cap"), "", {"colour": []})["colour"].chances == {}
+    assert list(prior.views(record("red cap blue"), "", {"colour": ["blue"]})["colour"].chances) == ["blue"]
+
+
 def test_a_records_own_row_does_not_bear_it_out(prior: SpanPrior) -> None:
     assert prior.share("brand", "Acme", record("ACME red cap"), "") == pytest.approx(2.5 / 3)
     assert prior.share("brand", "Acme", record("Acme pink cap"), "") == pytest.approx(3.5 / 4)
