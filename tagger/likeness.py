@@ -1,12 +1,26 @@
-"""A record in, the text and the vector by which it is compared with others."""
+"""A record in, the text, the words and the vectors by which it is compared with others."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from dataclasses import dataclass
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tagger.record import Record
+
+_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+|[^\w\s]")
+"""A Chinese character, a run of other letters and digits, or a mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word and where it stands."""
+
+    text: str
+    start: int
+    end: int
 
 
 def plain_text(record: Record) -> str:
@@ -21,3 +35,17 @@ def vectorizer() -> TfidfVectorizer:
     Chinese (61 against 54 %, 65 against 60 %), and as often or more so in English (98 and 98, 64 and 62 %).
     """
     return TfidfVectorizer(analyzer="char", ngram_range=(1, 3), sublinear_tf=True)
+
+
+def word_vectorizer() -> TfidfVectorizer:
+    """TF-IDF of words and of pairs of words."""
+    return TfidfVectorizer(tokenizer=_word_texts, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True)
+
+
+def words(text: str) -> list[Word]:
+    """The words of a text, in order."""
+    return [Word(match[0], *match.span()) for match in _WORD.finditer(text)]
+
+
+def _word_texts(text: str) -> list[str]:
+    return [word.text for word in words(text)]

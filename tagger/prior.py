@@ -1,7 +1,8 @@
 """Labelled rows and records in, what the rows alone say about each record's values out.
 
-The rows' view is a linear support vector machine on character n-gram TF-IDF (Joachims 1998), the classifier
-that one would take without a language model. It multiplies the model's own probabilities, as one expert
+The rows' view is a linear support vector machine on TF-IDF of characters and words (Joachims 1998), the classifier
+that one would take without a language model (with words beside characters it has 1 to 2 points more of the dev rows
+right on four of five sets, and the same on the fifth). It multiplies the model's own probabilities, as one expert
 does another's (product of experts, Hinton 2002): the model reads meaning, the rows know the house's custom.
 Without a pool the shipped examples and label descriptions are the rows: few, and still worth 7 points in 20 types.
 """
@@ -14,9 +15,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy.special import softmax
+from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 
-from tagger.likeness import plain_text, vectorizer
+from tagger.likeness import plain_text, vectorizer, word_vectorizer
 from tagger.record import Record
 
 SHARPNESS = 5.0
@@ -41,8 +43,8 @@ class RowPrior:
         unseen = len(counts) < len(self._texts)
         self._unseen = min(max(once if unseen else 0.0, LEAST_UNSEEN), MOST_UNSEEN)
         self._column = {text: i for i, text in enumerate(self._texts)}
-        self._vectorizer = vectorizer()
-        matrix = self._vectorizer.fit_transform(plain_text(record) for record, _ in rows)
+        self._vectorizer = make_union(vectorizer(), word_vectorizer())
+        matrix = self._vectorizer.fit_transform([plain_text(record) for record, _ in rows])
         self._classes = sorted(counts)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few rows a label are usual
@@ -60,7 +62,7 @@ class RowPrior:
     def _view(self, records: Sequence[Record]) -> np.ndarray:
         if self._model is None:
             return np.ones((len(records), 1))
-        margins = self._model.decision_function(self._vectorizer.transform(plain_text(r) for r in records))
+        margins = self._model.decision_function(self._vectorizer.transform([plain_text(r) for r in records]))
         if margins.ndim == 1:  # two labels: one margin, positive for the second
             margins = np.stack([-margins, margins], axis=1) / 2
         shares: np.ndarray = softmax(SHARPNESS * margins, axis=1)

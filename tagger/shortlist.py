@@ -15,14 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.naive_bayes import ComplementNB
 
-from tagger.likeness import plain_text, vectorizer
+from tagger.likeness import plain_text, vectorizer, word_vectorizer
 from tagger.prior import RowPrior
 from tagger.record import Record
 from tagger.schema import FieldBase, LabelField, PathField
-from tagger.spans import words
 
 DAMPING = 60
 """The constant of reciprocal rank fusion, as its authors have it."""
@@ -51,7 +49,7 @@ class Shortlist:
         self._matrix = self._vectorizer.fit_transform(texts)[order]
         self._with_rows = np.isin(np.arange(len(self._labels)), owners[len(self._labels) :])
         self._prior = prior
-        self._words = TfidfVectorizer(tokenizer=_words, token_pattern=None, ngram_range=(1, 2), sublinear_tf=True)
+        self._words = word_vectorizer()
         self._bayes: ComplementNB | None = None
         if self._with_rows.sum() > 1:
             counted = self._words.fit_transform(texts[len(self._labels) :])
@@ -81,10 +79,6 @@ class Shortlist:
             scores = np.full((len(texts), len(self._labels)), -np.inf)
             scores[:, self._bayes.classes_] = self._bayes.predict_log_proba(self._words.transform(texts))
             yield scores
-
-
-def _words(text: str) -> list[str]:
-    return [word.text for word in words(text)]
 
 
 def narrowed(fields: Mapping[str, FieldBase], candidates: Sequence[str]) -> dict[str, FieldBase]:

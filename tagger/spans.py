@@ -18,16 +18,13 @@ from threading import Lock
 
 import pycrfsuite
 
-from tagger.likeness import plain_text
+from tagger.likeness import Word, plain_text, words
 from tagger.record import Record
 
 MOST_ROWS = 3000
 """Rows of a group that are learned from, the first: more take minutes and teach little."""
 SETTINGS = {"c1": 0.1, "c2": 0.1, "max_iterations": 100}
 """Of CRFsuite's L-BFGS; chosen on the dev rows of two English sets and a Chinese one."""
-
-_WORD = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]|[^\W\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+|[^\w\s]")
-"""A Chinese character, a run of other letters and digits, or a mark."""
 
 Spans = Mapping[str, Sequence[str]]
 """Field -> its values, as they stand in a text."""
@@ -52,15 +49,6 @@ class _Row:
     texts: Sequence[str]
     plain: str
     values: Spans
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word and where it stands."""
-
-    text: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +170,6 @@ class SpanPrior:
 def listed(value: object) -> list[object]:
     """The values of a field: a list's, or the one."""
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def words(text: str) -> list[Word]:
-    """The words of a text, in order."""
-    return [Word(match[0], *match.span()) for match in _WORD.finditer(text)]
 
 
 def marked(found: Sequence[Word], text: str, values: Spans) -> list[str]:

@@ -13,10 +13,11 @@ import pytest
 from tagger import ScriptedEngine, Tagger, Task
 from tagger.engines.base import Completion
 from tagger.example import Example
+from tagger.likeness import words
 from tagger.plan import Shots
 from tagger.record import Column, Record
 from tagger.schema import NumberField, TextField
-from tagger.spans import SpanPrior, marked, words
+from tagger.spans import SpanPrior, marked
 from tagger.task import Definition
 from tests.tagger.conftest import FixedEngine
 
