@@ -17,12 +17,13 @@ from eval.compare import Judged, refuse_other_rows
 from eval.compare import compare as compare_runs
 from eval.figures import auroc, expected_calibration_error
 from eval.given import unchanged, with_predicted
+from eval.judged import rows_of, tagger_of
 from eval.record import based_on, read_run, write_run
 from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of, prompts_of
 from eval.run import run as run_examples
 from eval.score import judge, one_value
-from eval.sets import labelled_set, load, read_all, refuse_leaks, rows, sample
+from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, load, read_all, refuse_leaks, rows, sample
 from eval.show import print_comparison, print_figures, print_flips, print_run
 from eval.slices import confusions, print_slices, write_suspects
 from eval.slices import slices as slices_of
@@ -30,9 +31,9 @@ from eval.slices import suspects as suspects_of
 from tagger.calibration import calibration_file, save_calibration
 from tagger.cli import run_app
 from tagger.engines import open_engine
-from tagger.errors import SettingsError
+from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
-from tagger.plan import Plan, load_plan
+from tagger.plan import load_plan
 from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -42,7 +43,9 @@ TaskOrSet = Annotated[str, typer.Argument(help="A task with --data, or with --ro
 Data = Annotated[list[Path] | None, typer.Option("--data", help="JSONL of labelled rows to judge on; may be repeated.")]
 Shots = Annotated[list[Path] | None, typer.Option("--shots", help="JSONL of labelled rows to show; may be repeated.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder of the public sets.")]
-Split = Annotated[str, typer.Option("--split", help="Which rows of a public set are judged: dev or test.")]
+Split = Annotated[
+    str | None, typer.Option("--split", help="Which rows of a public set are judged: dev, or test (default).")
+]
 NoShots = Annotated[bool, typer.Option("--no-shots", help="Show no train rows of a public set.")]
 Sample = Annotated[int | None, typer.Option("--sample", min=1, help="How many rows to draw; all without it.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
@@ -60,7 +63,7 @@ def run(
     data: Data = None,
     shots: Shots = None,
     root: Root = None,
-    split: Split = "test",
+    split: Split = None,
     no_shots: NoShots = False,
     count: Sample = None,
     seed: Seed = 0,
@@ -78,10 +81,12 @@ def run(
 ) -> None:
     """Judge a task on labelled rows."""
     loaded, judged, pool = load(task, data, shots, root, split, no_shots)
+    if plan and not plan.is_file():
+        raise SettingsError("no such plan", where=str(plan))
     if plan:
         loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
     judged = sample(judged, count, seed)
-    refuse_leaks(judged, pool)
+    refuse_leaks(judged, pool or loaded.examples)
     plain, variant = judged, change
     if change:
         judged = [perturbed(example, change, seed, loaded) for example in judged]
@@ -95,9 +100,11 @@ def run(
         variant = f"{change} {column} from {earlier.header.key}"
     tagger = Tagger(loaded, engine=open_engine(engine, model), shots=pool or None, calibrated=not raw)
     header = header_of(
-        tagger, len(judged), set_name=task if root else loaded.id, split=split, sample=count, seed=seed,
-        shots=len(pool), variant=variant.strip(),
+        tagger, plain, set_name=task if root else loaded.id, split=(split or DEFAULT_SPLIT) if root else OWN,
+        sample=count, seed=seed, shots=len(pool), variant=variant.strip(),
     )  # fmt: skip
+    if tagger.calibration and tagger.calibration.rows_id == header.rows_id:
+        out.print("these are the rows that the calibration was fitted on: figures on them are too good")
     with out.status("") as status:
         done = [0]
 
@@ -126,9 +133,12 @@ def calibrate(
 ) -> None:
     """Fit probabilities on a raw run over dev rows, and write them beside the task."""
     found = read_run(record)
-    loaded, judged, _ = load(task, data, None, root, found.header.split, no_shots=True)
+    loaded, judged, _ = rows_of(found, task, data, None, root, with_pool=False)
     if loaded.folder is None:
         raise SettingsError("the task has no folder to write a calibration to")
+    if found.header.task_version != loaded.version:
+        hint = "run it again with the task as it is now"
+        raise SourceError(f"the run is of version {found.header.task_version}, the task is {loaded.version}", hint=hint)
     before = judge(found, loaded, judged)
     calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, published=published)
     table = Table("", "ECE", "AUROC")
@@ -158,7 +168,7 @@ def slices(
 ) -> None:
     """Show where a run is right and where it is not: slices of its rows, and the values that it confuses."""
     found = read_run(record)
-    loaded, judged, train = load(task, data, shots, root, found.header.split, no_shots=False)
+    loaded, judged, train = rows_of(found, task, data, shots, root)
     told = judge(found, loaded, judged)
     print_slices(slices_of(told, judged, loaded, train), confusions(told), out)
     if suspects:
@@ -179,7 +189,7 @@ def compare(
     """Say whether run B is better than run A over the same rows, or how many more labelled rows would tell."""
     runs = read_run(a), read_run(b)
     refuse_other_rows(*runs)
-    loaded, judged, train = load(task, data, shots, root, runs[0].header.split, no_shots=False)
+    loaded, judged, train = rows_of(runs[0], task, data, shots, root)
     left, right = (Judged(found, judge(found, loaded, judged)) for found in runs)
     print_comparison(compare_runs(left, right, judged, loaded, train), out)
 
@@ -200,14 +210,12 @@ def report(
     from eval.report import as_html, as_json, as_markdown, facts, worst
 
     found = read_run(record)
-    head = found.header
-    loaded, judged, pool = load(task, data, shots, root, head.split, no_shots=not head.shots)
-    loaded = replace(loaded, plan=Plan.model_validate(head.plan_text))
-    judged = sample(judged, head.sample, head.seed)
+    loaded, judged, pool = rows_of(found, task, data, shots, root)
     given = judge(found, loaded, judged)
     parts = [(part.name, part.figure) for part in slices_of(given, judged, loaded, pool)]
-    shown = {v.id for v in worst(given)} if not head.variant else set()  # what a changed record was is not kept
-    prompts = prompts_of(loaded, [example for example in judged if example.record.id in shown], pool)
+    shown = {v.id for v in worst(given)}
+    records = [example.record for example in judged if example.record.id in shown]
+    prompts = prompts_of(tagger_of(found, loaded, pool), records)
     known = facts(found, loaded, judged, given, slices=parts, prompts=prompts)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("html", as_html), ("json", as_json), ("md", as_markdown)):
@@ -226,9 +234,8 @@ def robust(
     """Say what a change of the records' surface did to the answers."""
     after = read_run(changed)
     before, head = based_on(plain, after.header), after.header
-    loaded, judged, _ = load(task, data, None, root, head.split, True)
-    judged = sample(judged, head.sample, head.seed)
-    again = [perturbed(example, head.variant, head.seed, loaded) for example in judged]
+    loaded, judged, _ = rows_of(before, task, data, None, root, with_pool=False)
+    _, again, _ = rows_of(after, task, data, None, root, with_pool=False)
     found = flips(judge(before, loaded, judged), judge(after, loaded, again), judged, head.variant, head.seed, loaded)
     print_flips(found, head.variant, one_value(loaded), out)
 
@@ -240,7 +247,7 @@ def floor(
     shots: Shots = None,
     dev: Dev = None,
     root: Root = None,
-    split: Split = "test",
+    split: Split = None,
     count: Sample = None,
     seed: Seed = 0,
     record: Annotated[
@@ -261,7 +268,8 @@ def floor(
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
     print_figures(loaded, found.verdicts, judged, out)
     if record:
-        made = as_run(found, loaded, set_name=task, split=split, sample=count, seed=seed, shots=len(train))
+        chosen = (split or DEFAULT_SPLIT) if root else OWN
+        made = as_run(found, loaded, judged, set_name=task, split=chosen, sample=count, seed=seed, shots=len(train))
         write_run(record, made)
 
 
@@ -303,7 +311,7 @@ def recall(
     data: Data = None,
     shots: Shots = None,
     root: Root = None,
-    split: Split = "test",
+    split: Split = None,
     no_shots: NoShots = False,
 ) -> None:
     """Say how often a shortlist of a large label set holds the right value; no model is asked."""
@@ -321,8 +329,7 @@ def again(task: TaskOrSet, record: Record, data: Data = None, shots: Shots = Non
     from eval.again import again as heard_again
 
     found = read_run(record)
-    loaded, judged, pool = load(task, data, shots, root, found.header.split, no_shots=not found.header.shots)
-    loaded = replace(loaded, plan=Plan.model_validate(found.header.plan_text))
+    loaded, judged, pool = rows_of(found, task, data, shots, root)
     write_run(record, heard_again(found, loaded, judged, pool))
     out.print(f"{len(found.rows)} rows: {record}", highlight=False, markup=False, soft_wrap=True)
 

@@ -9,26 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from eval.judged import tagger_of
 from eval.record import Run, run_tag
 from tagger.confidence import Scores
-from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.pipeline import Tagger
 from tagger.task import Task
 
 
 def again(run: Run, task: Task, examples: Sequence[Example], pool: Sequence[Example]) -> Run:
     """The run with the rows' say of today, decided without a calibration.
 
-    `task` has the run's plan, `pool` its shots. Raises SourceError for a run of another task, plan or pool.
+    `task` has the run's plan, `examples` are the rows that it read, `pool` its shots. Raises SourceError for another
+    pool, and for a run that is calibrated or read predicted columns.
     """
-    tagger = Tagger(task, engine=ScriptedEngine(), shots=pool or None, calibrated=False)
-    made, head = tagger.provenance, run.header
-    if (made.task_version, made.plan) != (head.task_version, head.plan):
-        hint = "give the rows, shots and plan of the run; a calibrated run cannot be worked out anew"
-        found = f"task {made.task_version}, plan {made.plan}"
-        raise SourceError(f"the run has task {head.task_version}, plan {head.plan}; here are {found}", hint=hint)
+    tagger = tagger_of(run, task, pool)
+    if "~" in run.header.plan or " from " in run.header.variant:
+        raise SourceError("a run that is calibrated or read predicted columns cannot be worked out anew")
     records = {example.record.id: example.record for example in examples}
     rows = []
     for row in run.rows:

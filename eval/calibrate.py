@@ -8,7 +8,6 @@ out-of-fold probabilities, so that no row vouches for itself.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -18,8 +17,10 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
+from eval.figures import RESAMPLES
 from eval.record import Run, RunRow
 from eval.score import Verdict
+from eval.sets import DEFAULT_SPLIT
 from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, Promise, open_features
 from tagger.decide import decide
 from tagger.errors import SourceError
@@ -30,6 +31,8 @@ FOLDS = 5
 CONFIDENCE = 0.9
 """How sure a promise is meant: the lower bound of the precision on dev rows at this level has to reach it."""
 PROMISES = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
+STEPS = 40
+"""Thresholds that a promise is sought among, by shares of the answers."""
 LEAST_ROWS = 50
 
 Judge = Callable[[Run], list[Verdict]]
@@ -49,12 +52,18 @@ def calibrate(
         raise SourceError(f"{len(run.rows)} rows are too few to calibrate on; at least {LEAST_ROWS} are needed")
     if not run.whole:
         raise SourceError("the run is not finished", hint="run the same command again to finish it")
+    if run.header.split == DEFAULT_SPLIT:
+        raise SourceError("test rows judge, they choose nothing", hint="calibrate on a run over dev rows")
+    if "~" in run.header.plan or run.header.variant:
+        raise SourceError("the run is calibrated already, or its rows were changed", hint="run --raw on plain rows")
     rows: list[RunRow] = []
     for fold in range(FOLDS):
         rest = replace(run, rows=[row for i, row in enumerate(run.rows) if i % FOLDS != fold])
         held = replace(run, rows=run.rows[fold::FOLDS])
         rows += redo(held, fields, _calibration(run, judge(rest), fields)).rows
     unseen = judge(replace(run, rows=rows))
+    if not any(v.tag for v in unseen):
+        raise SourceError("the run has no answers: there is nothing to calibrate on")
     calibration = _calibration(run, judge(run), fields)
     opened = [v for v in unseen if closed_values(fields[v.field]) is None]
     threshold = best_f1([v for v in opened if v.annotated or not published])
@@ -76,6 +85,8 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
     for row in run.rows:
         tags = {}
         for name, tag in row.tags.items():
+            if calibration is None and weight == 0 and not tag.model:
+                continue  # the rows alone proposed it, and they are left out
             found = decide(name, fields[name], tag.value, tag.scores(), prior=weight, calibration=calibration)
             update = {"value": found.value, "p": found.p, "abstained": found.abstained, "each": found.each}
             tags[name] = tag.model_copy(update=update)
@@ -86,19 +97,46 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
 
 
 def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise | None:
-    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE (one-sided Wilson bound); None
-    where there is none."""
+    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE; None where there is none.
+
+    Thresholds are tried in a fixed order, from the surest answers to all of them, STEPS apart, up to the first that
+    fails: so that trying many does not make the promise bolder (fixed sequence testing; Angelopoulos et al. 2021,
+    Learn then Test). The first has twice the answers that would do if all were right.
+    """
     order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
     labelled = sum(v.gold is not None for v in judged)
-    best, right, met = None, 0, 0
-    for n, verdict in enumerate(order, 1):
-        right += verdict.correct
-        met += verdict.gold is not None
-        if n < len(order) and order[n].p == verdict.p:
+    least = next((n for n in range(1, len(order) + 1) if _bound_of_all_right(n) >= precision), len(order) + 1)
+    best = None
+    for step in range(1, STEPS + 1):
+        n = round(len(order) * step / STEPS)
+        while 0 < n < len(order) and order[n].p == order[n - 1].p:
+            n += 1
+        if n < 2 * least:
             continue
-        if binomtest(right, n).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low >= precision:
-            best = Promise(threshold=verdict.p, precision=right / n, coverage=met / labelled, answers=n)
+        kept = order[:n]
+        if _bound(kept) < precision:
+            break
+        met = sum(v.gold is not None for v in kept) / labelled
+        right = sum(v.correct for v in kept)
+        best = Promise(threshold=kept[-1].p, precision=right / n, coverage=met, answers=n)
     return best
+
+
+def _bound(kept: Sequence[Verdict]) -> float:
+    """The precision that the answers have at least, at CONFIDENCE: the lower of Wilson's bound and that of draws of
+    records, for answers of one record are right or wrong together."""
+    right, total = sum(v.correct for v in kept), len(kept)
+    wilson = binomtest(right, total).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low
+    number = {name: i for i, name in enumerate({v.id: None for v in kept})}
+    each = np.zeros((len(number), 2))
+    for v in kept:
+        each[number[v.id]] += v.correct, 1
+    sums = each[np.random.default_rng(0).integers(len(each), size=(RESAMPLES, len(each)))].sum(axis=1)
+    return min(float(wilson), float(np.quantile(sums[:, 0] / sums[:, 1], 1 - CONFIDENCE)))
+
+
+def _bound_of_all_right(answers: int) -> float:
+    return float(binomtest(answers, answers).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low)
 
 
 def best_f1(judged: Sequence[Verdict]) -> float:
@@ -125,12 +163,14 @@ def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, Field
     if opened:
         fits |= _opened(opened, fields)
     head = run.header
+    plan, _, pool = head.plan.partition("+")
     return Calibration(
         task_version=head.task_version,
-        plan=re.split("[+~]", head.plan)[0],
+        plan=plan,
         model=head.model,
         rows=len(run.rows),
-        with_pool=head.shots > 0,
+        rows_id=head.rows_id,
+        pool=pool,
         fields=fits,
     )
 

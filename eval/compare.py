@@ -164,6 +164,8 @@ def refuse_other_rows(a: Run, b: Run) -> None:
     if lone := ids ^ others:
         hint = "finish both runs, with one --sample and --seed"
         raise SourceError(f"expected the same rows in both runs; {len(lone)} differ, one is {min(lone)!r}", hint=hint)
+    if a.header.rows_id != b.header.rows_id:
+        raise SourceError("the rows of both runs have the same ids, but other texts or another order")
 
 
 def mcnemar(lost: int, gained: int) -> float:

@@ -17,7 +17,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure between 0 and 1 with its interval at 95 %, from `n` rows."""
+    """A figure, most often between 0 and 1, with its interval at 95 %, from `n` rows."""
 
     value: float
     low: float
@@ -71,7 +71,9 @@ def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], fl
 
 def expected_calibration_error(p: Sequence[float], correct: Sequence[bool], bins: int = 10) -> float:
     """Mean gap between probability and share of right answers over `bins` bins of equal numbers of answers,
-    weighted by their size (ECE with adaptive bins; Nixon et al. 2019)."""
+    weighted by their size (ECE with adaptive bins; Nixon et al. 2019); nan without answers."""
+    if not p:
+        return float("nan")
     order = np.argsort(p, kind="stable")
     chances, hits = np.asarray(p, float)[order], np.asarray(correct, float)[order]
     parts = [part for part in np.array_split(np.arange(len(order)), bins) if len(part)]

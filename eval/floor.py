@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
 from eval.figures import Figure, bootstrap, share
-from eval.record import Header, Run, RunRow, RunTag
+from eval.record import Header, Run, RunRow, RunTag, rows_id
 from eval.score import Kind, Verdict
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
@@ -150,8 +150,18 @@ def field_floor(task: Task, known: Sequence[Example], judged: Sequence[Example])
     return Floor("conditional random field", verdicts)
 
 
-def as_run(found: Floor, task: Task, *, set_name: str, split: str, sample: int | None, seed: int, shots: int) -> Run:
-    """The floor's answers as a run, to stand beside the runs of models (its method takes the model's place)."""
+def as_run(
+    found: Floor,
+    task: Task,
+    judged: Sequence[Example],
+    *,
+    set_name: str,
+    split: str,
+    sample: int | None,
+    seed: int,
+    shots: int,
+) -> Run:
+    """The floor's answers on the judged rows as a run, to stand beside those of models: the method is its model."""
     by_record: dict[str, dict[str, RunTag]] = {}
     for verdict in found.verdicts:
         tags = by_record.setdefault(verdict.id, {})
@@ -162,8 +172,9 @@ def as_run(found: Floor, task: Task, *, set_name: str, split: str, sample: int |
                 value=verdict.value, p=verdict.p, model={verdict.value if closed else text: verdict.p}
             )
     header = Header(
-        set=set_name, split=split, sample=sample, seed=seed, rows=len(by_record), task=task.id,
-        task_version=task.version, plan=task.plan.id, plan_text=task.plan.model_dump(mode="json"), shots=shots,
+        set=set_name, split=split, sample=sample, seed=seed, rows=len(by_record),
+        rows_id=rows_id(example.record for example in judged), task=task.id, task_version=task.version,
+        plan=task.plan.id, plan_text=task.plan.model_dump(mode="json"), shots=shots,
         model=found.method, adapter=None, engine="scikit-learn, CRFsuite",
         versions={name: version(name) for name in ("scikit-learn", "python-crfsuite")},
     )  # fmt: skip

@@ -19,7 +19,7 @@ def figures_of_kind(
     """What fits the kind of `field` beside accuracy; nothing for most kinds, nor where no record has both an answer
     and a label. `groups` has the query of each record by its id: records of one query are ranked against each other.
     """
-    told = [v for v in found if v.gold is not None and v.value is not None]
+    told = [v for v in found if v.said and v.gold is not None]
     if told and isinstance(field, PathField):
         for level in range(1, max(len(_levels(v.gold)) for v in told) + 1):
             deep = [v for v in found if v.gold is not None and len(_levels(v.gold)) >= level]

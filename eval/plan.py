@@ -119,7 +119,7 @@ def _more(
 ) -> Run:
     """A run of the plan over `rows`, those of `begun` not asked again."""
     tagger = Tagger(replace(task, plan=plan), engine=engine, shots=pool or None, calibrated=False)
-    header = header_of(tagger, len(rows), set_name=task.id, split="dev", sample=None, seed=0, shots=len(pool))
+    header = header_of(tagger, rows, set_name=task.id, split="dev", sample=None, seed=0, shots=len(pool))
     done = begun.rows if begun else []
     return Run(header, [*done, *run(tagger, rows[len(done) :], header).rows])
 

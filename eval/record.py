@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tagger.confidence import Scores
 from tagger.errors import SourceError
 from tagger.plan import validation_text
+from tagger.record import Record
 from tagger.result import Outcome, Tag, Tagging
 
 LEAST_KEPT = 1e-4
@@ -37,6 +38,8 @@ class Header(BaseModel):
     sample: int | None
     seed: int
     rows: int
+    rows_id: str
+    """Twelve hex digits over the ids and texts of the rows, in order and as they were before any change (`variant`)."""
     task: str
     task_version: str
     plan: str
@@ -56,6 +59,12 @@ class Header(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude={"versions"}).encode()).hexdigest()[:12]
 
 
+def rows_id(records: Iterable[Record]) -> str:
+    """The `rows_id` of these records."""
+    told = json.dumps([[record.id, dict(record.values)] for record in records], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
 class RunTag(BaseModel):
     """One predicted value with the scores that its probability is made of."""
 
@@ -63,7 +72,7 @@ class RunTag(BaseModel):
 
     value: Any
     """What was answered; the best guess where the tagger abstained."""
-    p: float
+    p: float = Field(ge=0, le=1)
     model: Mapping[str, float]
     rows: Mapping[str, float] = {}
     least: float = 1.0
@@ -133,13 +142,14 @@ def read_run(path: Path) -> Run:
     try:
         run = Run(Header.model_validate_json(lines[0]))
         for line in lines[1:]:
-            if "seconds" in (found := json.loads(line)):
-                run.seconds += found["seconds"]
+            found = json.loads(line)
+            if isinstance(found, dict) and found.keys() == {"seconds"}:
+                run.seconds += float(found["seconds"])
             else:
                 run.rows.append(RunRow.model_validate(found))
     except ValidationError as error:
         raise SourceError(validation_text(error), where=str(path)) from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise SourceError(f"not a run file: {error}", where=str(path)) from None
     return run
 
@@ -211,7 +221,10 @@ def _whole_lines(path: Path) -> list[str]:
             break
         text += found
         data = member.unused_data
-    return text.decode().splitlines()
+    try:
+        return text.decode().removesuffix("\n").split("\n") if text else []  # not splitlines: values have others
+    except UnicodeDecodeError as error:
+        raise SourceError(f"not a run file: {error}", where=str(path)) from None
 
 
 def run_tag(tag: Tag) -> RunTag:

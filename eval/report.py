@@ -32,7 +32,12 @@ THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Probabilities at which coverage and precision are told in numbers."""
 ONE_KIND = "not defined (all answers are of one kind)"
 NO_ANSWERS = "not defined (there are no answers)"
-FORMS = {"label": "by the text of its value", "codes": "by a letter for each value", "json": "as one JSON object"}
+FORMS = {
+    "label": "by the text of its value",
+    "codes": "by a letter for each value",
+    "json": "as one JSON object",
+    "levels": "level by level",
+}
 
 Facts = dict[str, Any]
 """Plain values, as the JSON has them: shares from 0 to 1, None for what is not defined."""
@@ -56,6 +61,7 @@ def facts(
         raise SourceError("no values to report on")
     said = [v for v in found if v.tag]
     p, correct = [v.p for v in said], [v.correct for v in said]
+    told_p, told = [v.p for v in found if v.said], [v.correct for v in found if v.said]
     kinds = outcomes(found)
     curve = coverage_curve(p, correct, len(found) - kinds["absent"]) if said else []
     tokens = np.mean([row.tokens for row in run.rows], axis=0).tolist()
@@ -66,8 +72,8 @@ def facts(
         "notes": _notes(run, task),
         "headline": [{"figure": name, **asdict(figure)} for name, figure in _headline(found, task)],
         "values": {kind: kinds[kind] for kind in get_args(Kind)},
-        "calibration": _calibration(p, correct),
-        "reliability": _reliability(p, correct),
+        "calibration": _calibration(told_p, told),
+        "reliability": _reliability(told_p, told),
         "coverage": [dict(zip(("threshold", "coverage", "precision"), at, strict=True)) for at in curve],
         "tokens": dict(zip(("read", "cached", "written"), tokens, strict=True)),
         "confusions": [c for name in task.fields if (c := _confusion(name, found, task))],
@@ -139,7 +145,14 @@ def plan_in_words(head: Header) -> str:
         shown = f"the {shots['retrieved']} nearest of {head.shots:,} labelled rows are shown"
     else:
         shown = f"at most {shots['fixed']} shipped examples are shown" if shots["fixed"] else "no examples are shown"
-    return f"asks {'; '.join(asks)}; {shown}"
+    parts = [f"asks {'; '.join(asks)}", shown]
+    if head.shots and shots.get("common"):
+        parts.append(f"before them {shots['common']} that stand for all")
+    if shots.get("prior"):
+        parts.append(f"labelled rows speak with weight {shots['prior']:g}")
+    if head.plan_text.get("votes", 1) > 1:
+        parts.append(f"{head.plan_text['votes']} votes")
+    return "; ".join(parts)
 
 
 def _made(head: Header) -> dict[str, str]:

@@ -68,16 +68,6 @@ class Flips:
         """Values that were wrong, invented or missing and are now right (or rightly absent)."""
         return sum(n for (old, new), n in self.moves.items() if old in WRONG and new in RIGHT)
 
-    @property
-    def accuracy_change(self) -> float:
-        """Change in the share of labelled values that are answered rightly, -1 to 1; below 0 is a loss."""
-        return self.after.recall - self.before.recall
-
-    @property
-    def f1_change(self) -> float:
-        """Change in strict micro F1, -1 to 1; below 0 is a loss."""
-        return self.after.f1 - self.before.f1
-
 
 def perturbed(example: Example, kind: str, seed: int, task: Task) -> Example:
     """The example with every free-text column of its record changed; columns with `allowed` values stay.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from eval.record import Header, Run, RunRow, append, open_run, run_row
-from tagger.engines.scripted import ScriptedEngine
+from eval.record import Header, Run, RunRow, append, open_run, rows_id, run_row
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.task import Task
+from tagger.record import Record
 
 BATCH = 64
 """Rows between two writes: what a kill can lose."""
@@ -19,7 +18,7 @@ BATCH = 64
 
 def header_of(
     tagger: Tagger,
-    rows: int,
+    examples: Sequence[Example],
     *,
     set_name: str,
     split: str,
@@ -28,14 +27,15 @@ def header_of(
     shots: int,
     variant: str = "",
 ) -> Header:
-    """What makes a run of `tagger` over `rows` labelled rows what it is."""
+    """What makes a run of `tagger` over labelled rows, given as they were before any change, what it is."""
     made = tagger.provenance
     return Header(
         set=set_name,
         split=split,
         sample=sample,
         seed=seed,
-        rows=rows,
+        rows=len(examples),
+        rows_id=rows_id(example.record for example in examples),
         task=made.task,
         task_version=made.task_version,
         plan=made.plan,
@@ -63,10 +63,13 @@ def run(
 
     With `path`, every batch is written there, and a run that was begun there goes on. After `minutes` it
     stops between two batches. Rows that are `known`, by id, are not asked again. Raises SourceError for no
-    examples or a file that holds another run.
+    examples, for two of one id, and for a file that holds another run.
     """
     if not examples:
         raise SourceError("no labelled rows to judge on")
+    if repeated := len(examples) - len({example.record.id for example in examples}):
+        hint = "give every row an `id` of its own; without one a row is called by its number in its file"
+        raise SourceError(f"{repeated} labelled rows have the id of another", hint=hint)
     found = open_run(path, header) if path else Run(header)
     progress(len(found.rows))
     began = perf_counter()
@@ -87,12 +90,11 @@ def run(
     return found
 
 
-def prompts_of(task: Task, examples: Sequence[Example], pool: Sequence[Example]) -> dict[str, str]:
-    """By id, what a model reads of each example's record, as a person would read it."""
-    tagger = Tagger(task, engine=ScriptedEngine(), shots=pool or None, calibrated=False)
+def prompts_of(tagger: Tagger, records: Iterable[Record]) -> dict[str, str]:
+    """By id, what a model reads of each record, as a person would read it."""
     texts: dict[str, str] = {}
-    for record in (example.record for example in examples):
-        asks = [ask for ask in task.plan.ask if set(ask.fields) & set(task.asked(record))]
+    for record in records:
+        asks = [ask for ask in tagger.task.plan.ask if set(ask.fields) & set(tagger.task.asked(record))]
         said = [turn for ask in asks for turn in tagger.prompts(ask, [record])[0].messages]
         texts[record.id] = "\n\n".join(f"[{turn['role']}]\n{turn['content']}" for turn in said)
     return texts

@@ -46,6 +46,11 @@ class Verdict:
     """Of a field that takes several values: the JSON text of the one that the verdict is about."""
 
     @property
+    def said(self) -> bool:
+        """Whether a value was answered: not withheld, and not missing."""
+        return self.kind in ("right", "wrong", "invented")
+
+    @property
     def correct(self) -> bool:
         """Whether the value (an abstention's best guess too) is the right one."""
         return self.kind == "right" or (self.kind == "abstained" and self.value is not None and self.value == self.gold)
@@ -181,22 +186,23 @@ def counts(found: Iterable[Verdict], *, published: bool = False, normalized: boo
     for verdict in found:
         if published and not verdict.annotated:
             continue
-        said = verdict.kind in ("right", "wrong", "invented")
         same = verdict.kind == "right"
         if normalized and verdict.kind == "wrong":
             same = folded(verdict.value) == folded(verdict.gold)
         right += same
-        answered += said
+        answered += verdict.said
         labelled += verdict.gold is not None
     return Counts(right, answered, labelled)
 
 
 def macro_f1(found: Sequence[Verdict]) -> float:
-    """Unweighted mean of the F1 of every label that is a right value somewhere."""
+    """Unweighted mean of the F1 of every label that is a right value somewhere; nan where there is none."""
     labels = sorted({str(v.gold) for v in found if v.gold is not None})
+    if not labels:
+        return float("nan")
     right = Counter(str(v.gold) for v in found if v.kind == "right")
     gold = Counter(str(v.gold) for v in found if v.gold is not None)
-    said = Counter(str(v.value) for v in found if v.kind in ("right", "wrong", "invented"))
+    said = Counter(str(v.value) for v in found if v.said)
     return sum(2 * right[label] / (gold[label] + said[label]) for label in labels) / len(labels)
 
 

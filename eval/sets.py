@@ -25,6 +25,9 @@ from tagger.task import Definition, Task, load_task
 Span = tuple[str, int, int]
 """A field, and the characters from start up to end that are a value of it."""
 
+DEFAULT_SPLIT, OWN = "test", "own"
+"""Which rows of a public set are judged if nobody says; what a run calls rows that are in none."""
+
 PLANS = Path(__file__).parent / "plans"
 """Plans and calibrations of the sets, by their names: fitted to their rows, they are not those of a shipped task."""
 
@@ -80,7 +83,7 @@ def _google(language: str) -> LabelledSet:
     """The Google product taxonomy, which has leaves but no products: to see how large label sets are asked about."""
 
     def task(root: Path) -> Task:
-        lines = (root / "google-taxonomy" / "taxonomy.jsonl").read_text("utf-8").splitlines()
+        lines = (root / "google-taxonomy" / "taxonomy.jsonl").read_text("utf-8").removesuffix("\n").split("\n")
         paths = [path for line in lines if (path := json.loads(line)[f"path_{language}"])]
         inner = {tuple(path[:depth]) for path in paths for depth in range(1, len(path))}
         leaves = dict.fromkeys(PATH_SEPARATOR.join(path) for path in paths if tuple(path) not in inner)
@@ -133,7 +136,7 @@ def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example
         return [row for file in files for row in task.read_examples(file)]
     examples = []
     for file in files:
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
+        for number, line in enumerate(file.read_text("utf-8").removesuffix("\n").split("\n"), start=1):
             row = json.loads(line)
             gold = {found.renamed.get(name, name): value for name, value in dig(row, task.definition.gold).items()}
             # A value that cannot be written (control characters) is no answer; its span stays among the gold spans.
@@ -149,7 +152,7 @@ def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span
         raise SourceError(f"the set does not say where values stand: {', '.join(found.folders)}")
     spans = {}
     for folder in found.folders:
-        for line in (root / folder / f"{split}.jsonl").read_text("utf-8").splitlines():
+        for line in (root / folder / f"{split}.jsonl").read_text("utf-8").removesuffix("\n").split("\n"):
             row = json.loads(line)
             places = dig(row, found.spans)
             names = [found.renamed.get(place["type"], place["type"]) for place in places]
@@ -173,15 +176,21 @@ def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
 
 
 def load(
-    task: str, data: list[Path] | None, shots: list[Path] | None, root: Path | None, split: str, no_shots: bool
+    task: str, data: list[Path] | None, shots: list[Path] | None, root: Path | None, split: str | None, no_shots: bool
 ) -> tuple[Task, list[Example], list[Example]]:
-    """The task, the rows to judge and the pool of shots: of a public set in `root`, or of files.
+    """The task, the rows to judge and the pool of shots: of a public set in `root` (test rows, unless `split` says
+    otherwise), or of files.
 
-    Raises SettingsError for neither, SourceError and TaskError for what is wrong with them.
+    Raises SettingsError for neither and for both, SourceError and TaskError for what is wrong with them.
     """
+    if root and (data or shots):
+        raise SettingsError("--root brings the rows and shots of a public set; --data and --shots are your own")
     if root:
         loaded, found = labelled_set(task, root)
-        return loaded, rows(loaded, found, root, split), [] if no_shots else rows(loaded, found, root, "train")
+        judged = rows(loaded, found, root, split or DEFAULT_SPLIT)
+        return loaded, judged, [] if no_shots else rows(loaded, found, root, "train")
+    if split:
+        raise SettingsError("--split names rows of a public set (--root); --data are judged whole")
     if not data:
         raise SettingsError("no labelled rows to judge on", hint="give them with --data, or a public set with --root")
     loaded = load_task(task)

@@ -73,8 +73,9 @@ class Suspect:
 
 
 def holds(verdict: Verdict) -> bool:
-    """Whether the outcome is right: the right value, or rightly none. An abstention is not."""
-    return verdict.kind in ("right", "absent")
+    """Whether the outcome is right: the right value, or rightly none, be it that none was found or that a guess was
+    withheld. An abstention where there is a value is not."""
+    return verdict.kind in ("right", "absent") or (verdict.kind == "abstained" and verdict.gold is None)
 
 
 def task_figure(found: Sequence[Verdict], task: Task) -> Figure:

@@ -8,10 +8,9 @@ labelled rows they are shown as they stand there, with `rescored: false`.
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -26,10 +25,11 @@ from eval.figures import (
     resampled,
     share,
 )
+from eval.judged import rows_of
 from eval.plan import in_words
 from eval.record import Run, read_run
 from eval.score import Verdict, judge, macro_f1, one_value
-from eval.sets import SETS, gold_spans, labelled_set, rows, sample
+from eval.sets import SETS, gold_spans
 from eval.spans import span_counts
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.errors import SourceError
@@ -127,17 +127,16 @@ def scored(entry: Entry, root: Path) -> list[Row]:
         spans = span_counts(verdicts, texts, gold_spans(known, root, run.header.split))
         found = {"span F1": bootstrap_counts(list(spans.values()), lambda c: c.f1), **found}
     for promise in entry.promises:
-        calibration = calibration_of(run, task, entry.calibrated).promising(promise)
+        fitted = calibration_of(run, task, entry.calibrated)
+        calibration = fitted.promising(promise, fitted.pool)
         found |= promised(promise, judge(redo(run, task.fields, calibration), task, examples))
     return [_row(entry, run, metric, figure) for metric, figure in found.items()]
 
 
 def labelled(run: Run, root: Path) -> tuple[Task, list[Example]]:
     """The task of a run, with the plan that it had, and the labelled rows that it read."""
-    head = run.header
-    task, found = labelled_set(head.set, root)
-    plan = Plan.model_validate(head.plan_text)
-    return replace(task, plan=plan), sample(rows(task, found, root, head.split), head.sample, head.seed)
+    task, examples, _ = rows_of(run, run.header.set, None, None, root, with_pool=False)
+    return task, examples
 
 
 def calibration_of(run: Run, task: Task, name: bool | str = True) -> Calibration:
@@ -146,8 +145,9 @@ def calibration_of(run: Run, task: Task, name: bool | str = True) -> Calibration
     head = run.header
     assert task.folder
     path = task.folder / name if isinstance(name, str) else calibration_file(task.folder, head.model)
-    expected = {"task_version": head.task_version, "plan": re.split("[+~]", head.plan)[0], "model": head.model}
-    found = load_calibration(path, {**expected, "with_pool": head.shots > 0})
+    plan, _, pool = head.plan.partition("+")
+    expected = {"task_version": head.task_version, "plan": plan, "model": head.model, "pool": pool}
+    found = load_calibration(path, expected)
     if not found:
         raise SourceError(f"no calibration for set {head.set!r} and model {head.model}", where=str(path))
     return found
@@ -161,14 +161,14 @@ def figures(task: Task, found: Sequence[Verdict]) -> Iterator[tuple[str, Figure]
     else:
         yield "micro F1, published", bootstrap(found, lambda c: c.f1, published=True)
         yield "micro F1, strict", bootstrap(found, lambda c: c.f1)
-    if any(v.p for v in found):
+    if any(v.p for v in found if v.said):
         yield "ECE", resampled(found, lambda some: _trust(some, expected_calibration_error))
         yield "AUROC", resampled(found, lambda some: _trust(some, auroc))
 
 
 def promised(precision: float, found: Sequence[Verdict]) -> dict[str, Figure]:
     """What became of a promise: the precision of the answers, and the share of labelled values that was answered."""
-    given = [v for v in found if v.kind in ("right", "wrong", "invented")]
+    given = [v for v in found if v.said]
     labelled = [v for v in found if v.gold is not None]
     name = f"promised {precision:.0%}"
     return {
@@ -203,7 +203,8 @@ def _cell(row: Row) -> str:
 
 
 def _trust(found: Sequence[Verdict], figure: Callable[[Sequence[float], Sequence[bool]], float]) -> float:
-    told = [v for v in found if v.tag]
+    """Of the values that were said: what is withheld is nobody's to trust."""
+    told = [v for v in found if v.said]
     return figure([v.p for v in told], [v.correct for v in told])
 
 

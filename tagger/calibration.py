@@ -77,7 +77,10 @@ class Calibration(BaseModel):
     model: str
     rows: int
     """Dev rows it was fitted on."""
-    with_pool: bool
+    rows_id: str
+    """Which rows those were (eval/record.py): figures on them are too good."""
+    pool: str
+    """The id of the labelled rows that were shown and spoke (shots.py); "" for none."""
     fields: Mapping[str, Fit]
     least: float = 0.0
     """Below this no field is answered: what `promising` sets."""
@@ -103,11 +106,15 @@ class Calibration(BaseModel):
             }
         return dict(scores.model)
 
-    def promising(self, precision: float) -> Calibration:
+    def promising(self, precision: float, pool: str) -> Calibration:
         """This calibration, silent wherever an answer would break the promise of `precision`.
 
-        Raises SettingsError for a precision that dev rows did not bear out.
+        Raises SettingsError for a precision that dev rows did not bear out, and for a `pool` of other labelled rows
+        than those beside which they did.
         """
+        if pool != self.pool:
+            hint = "judge and calibrate anew with the labelled rows that are used now (python -m eval calibrate)"
+            raise SettingsError("the calibration promises nothing beside other labelled rows", hint=hint)
         kept = self.promises.get(f"{precision:g}")
         if kept is None:
             hint = f"it can promise {', '.join(self.promises) or 'nothing'}; with more dev rows more can be promised"
@@ -125,7 +132,8 @@ def calibration_file(folder: Path, model: str) -> Path:
 
 
 def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | None:
-    """The calibration in a file, None where there is none or where it is for the other way of showing shots.
+    """The calibration in a file, None where there is none or where it was fitted with a pool and there is none now,
+    or the other way round. (A pool that has grown changes little; promises are another matter: `promising`.)
 
     Raises TaskError if the file is broken, or was fitted for another task version, plan or model than
     `expected` names: its probabilities would mean nothing here.
@@ -137,7 +145,7 @@ def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | N
         found = Calibration.model_validate_json(path.read_text("utf-8"))
     except ValidationError as error:
         raise TaskError(validation_text(error), where=str(path), hint=hint) from None
-    if found.with_pool != expected["with_pool"]:
+    if bool(found.pool) != bool(expected["pool"]):
         return None
     for key in ("task_version", "plan", "model"):
         if getattr(found, key) != expected[key]:

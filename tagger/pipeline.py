@@ -74,13 +74,14 @@ class Tagger:
         examples = pool or self.task.examples
         self._rows = Rows(self.task, examples, pooled=bool(pool))
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
+        self._pool_id = self._questions.pool.id if self._questions.pool else ""
         self._taxonomies: dict[str, Taxonomy] = {}
         self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
         info = self.engine.info
         self.calibration = self._calibration(info.model) if calibrated else None
         if promise is not None:
             self.calibration = self._promising(promise)
-        pooled = f"+{self._questions.pool.id}" if self._questions.pool else ""
+        pooled = f"+{self._pool_id}" if self._pool_id else ""
         fitted = f"~{self.calibration.id}" if self.calibration else ""
         self.provenance = Provenance(
             self.task.id,
@@ -166,15 +167,14 @@ class Tagger:
     def _calibration(self, model: str) -> Calibration | None:
         if self.task.folder is None:
             return None
-        plan, with_pool = self.task.plan.id, self._questions.pool is not None
-        expected = {"task_version": self.task.version, "plan": plan, "model": model, "with_pool": with_pool}
+        expected = {"task_version": self.task.version, "plan": self.task.plan.id, "model": model, "pool": self._pool_id}
         return load_calibration(calibration_file(self.task.folder, model), expected)
 
     def _promising(self, promise: float) -> Calibration:
         if self.calibration is None:
-            hint = "fit one on labelled rows: python -m eval calibrate"
+            hint = "fit one on labelled rows, with or without --shots as here: python -m eval calibrate"
             raise SettingsError("without a calibration nothing can be promised", hint=hint)
-        return self.calibration.promising(promise)
+        return self.calibration.promising(promise, self._pool_id)
 
     def _request(self, ask: Ask, asked: Question) -> Request:
         plan, adapter = self.task.plan, self.task.definition.adapter

@@ -16,14 +16,12 @@ from tagger.confidence import Scores
 from tagger.example import Example
 from tagger.grammar import closed_values, value_text
 from tagger.plan import Ask
-from tagger.prior import RowPrior
+from tagger.prior import MOST_LABELS, RowPrior
 from tagger.record import Record
 from tagger.schema import FieldBase, takes_several, takes_spans
 from tagger.spans import SpanPrior
 from tagger.task import Task
 
-MOST_LABELS = 500
-"""Up to so many labels their texts are rows; with more, learning them takes minutes."""
 MANY_ROWS = 10
 """From so many rows a label on, a pool speaks for itself."""
 
@@ -86,6 +84,8 @@ def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> 
     field = task.fields[name]
     rows = [(record, value_text(field, value)) for record, value in answered]
     labels = getattr(field, "labels", {})
+    if len({label for _, label in rows}) > MOST_LABELS:
+        return None
     if len(labels) <= MOST_LABELS and (not pooled or len(rows) < MANY_ROWS * len(labels)):
         rows += [(Record(label, {name: f"{label} {about}"}), label) for label, about in labels.items()]
     return RowPrior(rows, list(closed_values(field) or {}))

@@ -34,7 +34,7 @@ def tea_tagger() -> Tagger:
 
 @pytest.fixture
 def header(tea_tagger: Tagger) -> Header:
-    return header_of(tea_tagger, len(ROWS), set_name="mine", split="dev", sample=None, seed=0, shots=0)
+    return header_of(tea_tagger, ROWS, set_name="mine", split="dev", sample=None, seed=0, shots=0)
 
 
 @pytest.fixture

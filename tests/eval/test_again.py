@@ -27,7 +27,7 @@ TEAS = [Example(Record(str(n), {"title": f"green tea {n}"}), {"category": "Tea"}
 
 def recorded(task: Task, said: str | Mapping[str, float], examples: Sequence[Example], pool: Sequence[Example]) -> Run:
     tagger = Tagger(task, engine=ScriptedEngine(lambda prompt: said), shots=pool)
-    head = header_of(tagger, len(examples), set_name="x", split="dev", sample=None, seed=0, shots=len(pool))
+    head = header_of(tagger, examples, set_name="x", split="dev", sample=None, seed=0, shots=len(pool))
     return run(tagger, examples, head)
 
 
@@ -60,5 +60,5 @@ def test_the_rows_of_a_closed_field_are_heard_again() -> None:
 def test_a_run_with_another_pool_is_refused(caps: Task) -> None:
     found = recorded(caps, '{"brand": "Elm"}', JUDGED, CAPS)
 
-    with pytest.raises(SourceError, match="give the rows, shots and plan of the run"):
+    with pytest.raises(SourceError, match="give the shots of the run"):
         again(found, caps, JUDGED, CAPS[1:])

@@ -52,7 +52,7 @@ def test_a_promise_holds_on_other_rows(header: Header) -> None:
     calibration, _ = calibrate(run, judge_by(examples), FIELDS)
     fresh, labels = overconfident(header, 4000, 2)
 
-    told = judge_by(labels)(redo(fresh, FIELDS, calibration.promising(0.85)))
+    told = judge_by(labels)(redo(fresh, FIELDS, calibration.promising(0.85, calibration.pool)))
 
     given = [v for v in told if v.kind in ("right", "wrong")]
     assert 0.05 < len(given) / len(told) < 0.95
@@ -86,7 +86,7 @@ def test_a_promise_that_cannot_be_kept_is_refused(header: Header) -> None:
 
     assert "0.99" not in calibration.promises
     with pytest.raises(SettingsError, match=r"cannot promise a precision of 0\.99"):
-        calibration.promising(0.99)
+        calibration.promising(0.99, calibration.pool)
 
 
 def test_too_few_rows_and_unfinished_runs_are_refused(header: Header) -> None:
@@ -98,6 +98,31 @@ def test_too_few_rows_and_unfinished_runs_are_refused(header: Header) -> None:
     run.header = header.model_copy(update={"rows": 81})
     with pytest.raises(SourceError, match="not finished"):
         calibrate(run, judge_by(examples), FIELDS)
+
+
+@pytest.mark.parametrize("other", [{"split": "test"}, {"plan": "p~c"}, {"variant": "typos"}])
+def test_runs_that_may_not_choose_are_refused(other: dict[str, str], header: Header) -> None:
+    run, examples = overconfident(header, 80, 4)
+    run.header = run.header.model_copy(update=other)
+
+    with pytest.raises(SourceError, match=r"test rows judge|calibrated already"):
+        calibrate(run, judge_by(examples), FIELDS)
+
+
+def test_a_promise_is_not_made_bolder_by_trying_many_thresholds() -> None:
+    """Answers that are right at the rate promised: at most one draw in ten may promise it, as CONFIDENCE says."""
+    tag = RunTag(value="x", p=0.5, model={'"x"': 0.5})
+    kept = 0
+    for seed in range(100):
+        draw = random.Random(seed)
+        right = [draw.random() < 0.9 for _ in range(200)]
+        told = [
+            Verdict(str(i), "brand", "x", "x" if hit else "y", draw.random(), "right" if hit else "wrong", True, tag)
+            for i, hit in enumerate(right)
+        ]
+        kept += keep_promise(told, 0.9) is not None
+
+    assert kept <= 16  # 10 are expected; 17 or more have a chance of 2 %
 
 
 def test_redo_lets_the_rows_speak_with_another_weight(header: Header) -> None:

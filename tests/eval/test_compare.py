@@ -204,6 +204,8 @@ def test_runs_over_other_rows_sets_or_splits_are_refused(header: Header, categor
 
     with pytest.raises(SourceError, match="expected the same rows in both runs; 3 differ, one is 'Tea2'"):
         compare(judged(header, found), judged(header, found[:2]), rows, category, [])
+    with pytest.raises(SourceError, match="other texts or another order"):
+        compare(judged(header, found), judged(header, found, rows_id="0"), rows, category, [])
     with pytest.raises(SourceError, match="one set and split, found mine dev and mine test"):
         compare(judged(header, found), judged(header, found, split="test"), rows, category, [])
     with pytest.raises(SourceError, match="one set and split, found mine dev and yours dev"):

@@ -38,7 +38,7 @@ def test_values_of_a_wrong_category_are_invented() -> None:
     shoe = Example(Record("1", {"title": "Acme shoe", "category": "Shoes"}), {"Brand": "Acme"})
     tea = Example(Record("1", {"title": "Acme shoe", "category": "Tea"}), {"Brand": "Acme"})
     tagger = Tagger(task, engine=ScriptedEngine(lambda p: '{"Brand": "Acme", "Tea variety": "shoe"}'))
-    head = header_of(tagger, 1, set_name="x", split="test", sample=None, seed=0, shots=0)
+    head = header_of(tagger, [tea], set_name="x", split="test", sample=None, seed=0, shots=0)
 
     found = {v.field: v.kind for v in judge(run(tagger, [tea], head), task, [shoe])}
 

@@ -63,7 +63,7 @@ def ran(task: Task, said: Said) -> tuple[Run, list[Example], list[Verdict]]:
 
     rows = [Example(Record(title, {"title": title}), gold) for title, (gold, _) in said.items()]
     tagger = Tagger(task, engine=ScriptedEngine(answer), calibrated=False)
-    header = header_of(tagger, len(rows), set_name="mine", split="dev", sample=None, seed=0, shots=0)
+    header = header_of(tagger, rows, set_name="mine", split="dev", sample=None, seed=0, shots=0)
     found = run(tagger, rows, header)
     return found, rows, verdicts(found, rows, {row.record.id: tuple(task.fields) for row in rows})
 
@@ -288,11 +288,15 @@ def test_nothing_to_report_on_is_an_error(tea_run: Run, rows: list[Example], cat
 
 
 def test_a_plan_is_told_in_words(header: Header) -> None:
-    assert plan_in_words(header) == "asks category by the text of its value; at most 60 shipped examples are shown"
+    assert plan_in_words(header) == (
+        "asks category by the text of its value; at most 60 shipped examples are shown; "
+        "labelled rows speak with weight 1"
+    )
 
     ask = [{"form": "json", "fields": list("abcd")}, {"form": "label", "fields": ["e"], "shortlist": 20}]
-    other = header.model_copy(update={"plan_text": {"ask": ask, "shots": {"retrieved": 3}}, "shots": 2508})
+    plan = {"ask": ask, "shots": {"retrieved": 3, "common": 8}, "votes": 5}
+    other = header.model_copy(update={"plan_text": plan, "shots": 2508})
     assert plan_in_words(other) == (
         "asks 4 fields as one JSON object; e by the text of its value among its 20 likeliest; "
-        "the 3 nearest of 2,508 labelled rows are shown"
+        "the 3 nearest of 2,508 labelled rows are shown; before them 8 that stand for all; 5 votes"
     )

@@ -195,8 +195,8 @@ def test_flips_of_a_run_on_perturbed_records(
     assert (found.right_to_wrong, found.wrong_to_right, found.altered) == (1, 1, 4)
     assert str(found.records) == "75.0 [30.1, 95.4]"
     assert (found.before, found.after) == (Counts(2, 3, 4), Counts(2, 4, 4))
-    assert found.accuracy_change == 0
-    assert found.f1_change == pytest.approx(4 / 8 - 4 / 7)
+    assert found.after.recall == found.before.recall
+    assert found.after.f1 - found.before.f1 == pytest.approx(4 / 8 - 4 / 7)
 
 
 def verdict(field: str, kind: Kind, value: object, gold: object = "x") -> Verdict:
@@ -252,7 +252,7 @@ def test_silence_is_a_flip_but_neither_right_nor_wrong(wear: Task) -> None:
 
     assert found.moves == {("right", "abstained"): 1}
     assert (found.right_to_wrong, found.wrong_to_right) == (0, 0)
-    assert found.accuracy_change == -1
+    assert found.after.recall - found.before.recall == -1
 
 
 def test_a_record_flips_once_and_what_is_the_same_is_said(wear: Task) -> None:

@@ -44,7 +44,7 @@ def answered(task: Task, answers: dict[str, dict[str, list[str]]]) -> Run:
     tagger = Tagger(task, engine=ScriptedEngine(lambda p: json.dumps(answers[p.record.removeprefix("title: ")])))
     records = [example.record for example in GOLD]
     assert all(tagging.outcome == "tagged" for tagging in tagger.tag_records(records))
-    return run(tagger, GOLD, header_of(tagger, 3, set_name="mine", split="dev", sample=None, seed=0, shots=0))
+    return run(tagger, GOLD, header_of(tagger, GOLD, set_name="mine", split="dev", sample=None, seed=0, shots=0))
 
 
 def test_each_value_of_a_list_has_its_verdict(entities: Task) -> None:
@@ -86,7 +86,7 @@ def test_runs_are_compared_value_by_value(entities: Task) -> None:
         ("traits", "", "red", "(absent)"),
     }
     assert not found.lost
-    assert found.b > found.a
+    assert found.figure.b > found.figure.a
 
 
 def test_what_one_run_alone_named_is_absent_in_the_other() -> None:
@@ -124,7 +124,7 @@ def test_values_of_lists_are_calibrated_one_by_one(entities: Task) -> None:
         gold.append(Example(Record(str(n), {"title": title}), {"product": ["cup"] if n % 3 else ["cup", "lid"]}))
         answers[title] = {"product": ["cup", "lid"]}
     tagger = Tagger(entities, engine=ScriptedEngine(lambda p: json.dumps(answers[p.record.removeprefix("title: ")])))
-    raw = run(tagger, gold, header_of(tagger, 60, set_name="mine", split="dev", sample=None, seed=0, shots=0))
+    raw = run(tagger, gold, header_of(tagger, gold, set_name="mine", split="dev", sample=None, seed=0, shots=0))
 
     calibration, after = calibrate(raw, lambda r: judge(r, entities, gold), entities.fields)
 

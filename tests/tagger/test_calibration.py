@@ -31,7 +31,15 @@ HALF = Scores({"a": 0.8, "b": 0.2}, {"a": 0.4, "b": 0.6})
 
 
 def calibration(fit: Fit, **changed: object) -> Calibration:
-    made = {"task_version": "v", "plan": "p", "model": "none", "rows": 100, "with_pool": False, "fields": {"f": fit}}
+    made: dict[str, object] = {
+        "task_version": "v",
+        "plan": "p",
+        "model": "none",
+        "rows": 100,
+        "rows_id": "r",
+        "pool": "",
+    }
+    made["fields"] = {"f": fit}
     return Calibration.model_validate({**made, **changed})
 
 
@@ -71,9 +79,11 @@ def test_a_field_that_was_not_fitted_is_decided_without_the_calibration() -> Non
 
     plain = decide("other", field, "a", HALF, prior=1.0, calibration=None)
     assert decide("other", field, "a", HALF, prior=1.0, calibration=made) == plain
-    kept = decide("other", field, "a", HALF, prior=0.0, calibration=made.promising(0.95))
+    kept = decide("other", field, "a", HALF, prior=0.0, calibration=made.promising(0.95, ""))
     assert (kept.p, kept.abstained) == (pytest.approx(0.8), False)
-    assert decide("other", field, "a", HALF, prior=1.0, calibration=made.promising(0.95)).abstained == (plain.p < 0.7)
+    assert decide("other", field, "a", HALF, prior=1.0, calibration=made.promising(0.95, "")).abstained == (
+        plain.p < 0.7
+    )
 
 
 @pytest.fixture
@@ -115,6 +125,16 @@ def test_a_promise_silences_what_would_break_it(calibrated: Path) -> None:
     assert "it can promise 0.95" in str(raised.value)
 
 
+def test_beside_other_labelled_rows_nothing_is_promised() -> None:
+    made = calibration(
+        Fit(), pool="0123abcd", promises={"0.9": Promise(threshold=0, precision=1, coverage=1, answers=9)}
+    )
+
+    assert made.promising(0.9, "0123abcd").least == 0
+    with pytest.raises(SettingsError, match="beside other labelled rows"):
+        made.promising(0.9, "89abcdef")
+
+
 def test_without_a_calibration_nothing_is_promised() -> None:
     with pytest.raises(SettingsError, match="without a calibration nothing can be promised"):
         Tagger("category", engine=ScriptedEngine(), promise=0.95)
@@ -138,8 +158,8 @@ def test_a_broken_calibration_is_named(calibrated: Path) -> None:
 def test_a_calibration_without_shots_does_not_serve_with_them(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     save_calibration(path, calibration(Fit()))
-    expected = {"task_version": "v", "plan": "p", "model": "none", "with_pool": True}
+    expected = {"task_version": "v", "plan": "p", "model": "none", "pool": "0123abcd"}
 
     assert load_calibration(path, expected) is None
-    assert load_calibration(path, {**expected, "with_pool": False}) is not None
+    assert load_calibration(path, {**expected, "pool": ""}) is not None
     assert load_calibration(tmp_path / "none.json", expected) is None
