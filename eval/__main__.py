@@ -284,11 +284,14 @@ def plan(
     seed: Seed = 0,
     engine: EngineName = "auto",
     model: Model = None,
+    larger: Annotated[
+        str | None, typer.Option("--confirm", help="A larger model that decides between the two best plans.")
+    ] = None,
 ) -> None:
     """Choose on dev rows how a task is asked, and write the plan beside the task."""
-    from eval.plan import Trial, in_words, search, write_plan
+    from eval.plan import Trial, confirm, in_words, search, write_plan
 
-    loaded, dev, pool = load(task, data, shots, root, "dev", no_shots)
+    loaded, dev, pool = load(task, data, shots, root, "dev" if root else None, no_shots)
     dev = sample(dev, count, seed)
     refuse_leaks(dev, pool)
     if loaded.folder is None:
@@ -299,7 +302,11 @@ def plan(
         out.print(f"{trial.rows:4} rows  F1 {100 * trial.f1:5.1f}  {trial.tokens:5.0f} tokens a record  "
                   f"{in_words(trial.plan, bool(pool))}", highlight=False)  # fmt: skip
 
-    best = search(loaded, opened, dev, pool, heard)
+    best, *others = search(loaded, opened, dev, pool, heard)
+    if larger:
+        opened.close()
+        opened = open_engine(engine, larger)
+        best = confirm(loaded, opened, dev, pool, [trial.plan for trial in (best, *others)], heard)
     path = loaded.folder / "plan.toml"
     write_plan(path, best, opened.info.model)
     out.print(f"chosen: {in_words(best.plan, bool(pool))}\nwritten: {path}", highlight=False, soft_wrap=True)
@@ -341,10 +348,11 @@ def table(
     save: Annotated[bool, typer.Option("--save", help="Keep the figures in eval/results/table.json.")] = False,
 ) -> None:
     """Score the committed runs again; without the labelled rows (--root), show what they scored."""
-    from eval.table import SCORED, as_markdown, entries, scored, stored
+    from eval.table import SCORED, as_markdown, rescored, stored
 
-    found = [row for entry in entries() for row in scored(entry, root)] if root else stored()
-    lines = ",\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in found)
+    found = rescored(root) if root else stored()
+    plain = [{name: None if value != value else value for name, value in asdict(row).items()} for row in found]
+    lines = ",\n".join(json.dumps(row, ensure_ascii=False, allow_nan=False) for row in plain)
     if save:
         SCORED.write_text(f"[\n{lines}\n]\n", "utf-8")
     print(f"[\n{lines}\n]" if as_json else as_markdown(found))

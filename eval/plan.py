@@ -1,8 +1,9 @@
 """A task and dev rows in, the plan that they choose out: by accuracy, then by the tokens that it costs.
 
 Candidates are thinned by successive halving (Jamieson & Talwalkar 2016): all are tried on a few rows, the better
-half on as many again, until the rows are used up. The weight of what labelled rows say is chosen from the
-same runs, for deciding anew costs no tokens.
+half on as many again, until the rows are used up. Of the best plan the other order of the shots is tried, and the
+weight of what labelled rows say, which costs no tokens: the same run is decided anew. A larger model can have the last
+word between the two that are left.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import Literal
 
 import tomli_w
 
@@ -66,10 +68,10 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
         if values <= len(CODES):
             asks.append((Ask(form="codes", fields=(name,)),))
     if with_pool:
-        shots = [task.plan.shots.model_copy(update={"retrieved": near, "common": common}) for near, common in SHOTS]
+        shown = [_with(task.plan, retrieved=near, common=common) for near, common in SHOTS]
     else:
-        shots = [task.plan.shots.model_copy(update={"fixed": count}) for count in FIXED]
-    return [task.plan.model_copy(update={"ask": ask, "shots": shown}) for ask, shown in product(asks, shots)]
+        shown = [_with(task.plan, fixed=count) for count in FIXED]
+    return [plan.model_copy(update={"ask": ask}) for ask, plan in product(asks, shown)]
 
 
 def search(
@@ -78,8 +80,8 @@ def search(
     dev: Sequence[Example],
     pool: Sequence[Example],
     heard: Callable[[Trial], None] = lambda trial: None,
-) -> Trial:
-    """The best plan's last trial; `heard` is told every trial as it ends.
+) -> list[Trial]:
+    """The last trials of the best plan and the next best; `heard` is told every trial as it ends.
 
     Raises SourceError for fewer than FIRST dev rows.
     """
@@ -97,13 +99,36 @@ def search(
         if upto == len(dev):
             break
         left, upto = [trial.plan for trial in trials[: -(-len(trials) // 2)]], min(2 * upto, len(dev))
-    best = trials[0].plan
+    best, *others = trials
     if not pool:
-        return trials[0]
-    weighed = [_trial(task, best, runs[best], dev, prior) for prior in dict.fromkeys((best.shots.prior, *PRIORS))]
+        return [best, *others[:1]]
+    if best.plan.shots.retrieved > 1:
+        order: Literal["last", "first"] = "first" if best.plan.shots.nearest == "last" else "last"
+        turned = _with(best.plan, nearest=order)
+        runs[turned] = _more(task, engine, turned, dev, pool, None)
+        other = _trial(task, turned, runs[turned], dev, None)
+        heard(other)
+        best = max(best, other, key=lambda trial: trial.f1)
+    priors = dict.fromkeys((best.plan.shots.prior, *PRIORS))
+    weighed = [_trial(task, best.plan, runs[best.plan], dev, prior) for prior in priors]
     for trial in weighed:
         heard(trial)
-    return max(weighed, key=lambda trial: trial.f1)
+    return [max(weighed, key=lambda trial: trial.f1), *others[:1]]
+
+
+def confirm(
+    task: Task,
+    engine: Engine,
+    dev: Sequence[Example],
+    pool: Sequence[Example],
+    plans: Sequence[Plan],
+    heard: Callable[[Trial], None] = lambda trial: None,
+) -> Trial:
+    """The best of a few plans on the engine that is to serve, over all dev rows."""
+    trials = [_trial(task, plan, _more(task, engine, plan, dev, pool, None), dev, None) for plan in plans]
+    for trial in trials:
+        heard(trial)
+    return min(trials, key=lambda trial: (-trial.f1, trial.tokens))
 
 
 def write_plan(path: Path, chosen: Trial, model: str) -> None:
@@ -124,9 +149,13 @@ def _more(
     return Run(header, [*done, *run(tagger, rows[len(done) :], header).rows])
 
 
+def _with(plan: Plan, **shots: object) -> Plan:
+    return plan.model_copy(update={"shots": plan.shots.model_copy(update=shots)})
+
+
 def _trial(task: Task, plan: Plan, found: Run, dev: Sequence[Example], prior: float | None) -> Trial:
     if prior is not None:
-        plan = plan.model_copy(update={"shots": plan.shots.model_copy(update={"prior": prior})})
+        plan = _with(plan, prior=prior)
     decided = redo(found, task.fields, None, prior)
     tokens = sum(read - cached + written for read, cached, written in (row.tokens for row in found.rows))
     f1 = counts(judge(decided, task, dev)).f1
@@ -138,5 +167,6 @@ def in_words(plan: Plan, with_pool: bool) -> str:
     asked = ", ".join(f"{ask.form}" + (f" of {ask.shortlist}" if ask.shortlist else "") for ask in plan.ask)
     shots: Shots = plan.shots
     common = f" + {shots.common} common" if shots.common else ""
-    with_rows = f"{asked}; {shots.retrieved}{common} shots, rows^{shots.prior:g}"
+    first = ", nearest first" if shots.nearest == "first" else ""
+    with_rows = f"{asked}; {shots.retrieved}{common} shots{first}, rows^{shots.prior:g}"
     return with_rows if with_pool else f"{asked}; {shots.fixed} shots"

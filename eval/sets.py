@@ -189,6 +189,8 @@ def load(
         loaded, found = labelled_set(task, root)
         judged = rows(loaded, found, root, split or DEFAULT_SPLIT)
         return loaded, judged, [] if no_shots else rows(loaded, found, root, "train")
+    if no_shots and shots:
+        raise SettingsError("--no-shots and --shots contradict each other")
     if split:
         raise SettingsError("--split names rows of a public set (--root); --data are judged whole")
     if not data:

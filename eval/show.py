@@ -44,6 +44,9 @@ def print_figures(task: Task, judged: Sequence[Verdict], examples: Sequence[Exam
         figure = bootstrap(judged, lambda c: c.f1, published=published)
         out.print(f"micro F1, {name}: {figure}; precision {100 * c.precision:.1f}, recall {100 * c.recall:.1f}",
                   highlight=False)  # fmt: skip
+        alike = counts(judged, published=published, normalized=True)
+        if alike.right > c.right:
+            out.print(f"  {100 * alike.f1:.1f} without regard to case, width and white space", highlight=False)
     groups = queries(task, examples)
     for name, field in task.fields.items():
         for metric, figure in figures_of_kind(field, [v for v in judged if v.field == name], groups):

@@ -103,6 +103,17 @@ def stored() -> list[Row]:
     return [Row(**{**row, "rescored": False}) for row in json.loads(SCORED.read_text("utf-8"))]
 
 
+def rescored(root: Path) -> list[Row]:
+    """All rows, each scored again where the labelled rows of its set are in `root`, and else as it was stored."""
+    found, kept = [], stored()
+    for entry in entries():
+        run = read_run(RESULTS / entry.record)
+        here = all((root / folder).is_dir() for folder in SETS[run.header.set].folders)
+        mine = [row for row in kept if (row.record, row.about) == (entry.record, entry.about)]
+        found += scored(entry, root) if here else mine
+    return found
+
+
 def judged(entry: Decided, root: Path) -> tuple[Run, Task, list[Verdict]]:
     """A run, its task with the plan that it had, and its verdicts against the labelled rows in `root`.
 

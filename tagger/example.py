@@ -57,6 +57,9 @@ def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold:
             examples.append(example_of(row, where, number, columns, asked, gold))
     if not examples:
         raise TaskError("the file holds no example", where=str(path))
+    if all(example.annotated is not None and not example.annotated for example in examples):
+        hint = f"they are called {', '.join(list(asked(examples[0].record))[:5])}, ..., letter for letter"
+        raise TaskError("no row of the file names a field of the task", where=str(path), hint=hint)
     return examples
 
 
@@ -73,7 +76,9 @@ def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column],
     if not isinstance(answer, Mapping):
         hint = f"write {{'record': ..., 'answer': ...}} or put the answers at {gold!r} (gold in task.toml)"
         raise TaskError("the line has no answer", where=where, hint=hint)
-    if wrong := problems(fields, answer):
+    wrong = problems(fields, answer)
+    wrong += [f"{name}: {why}" for name, others in also.items() for v in others if (why := fields[name].problem(v))]
+    if wrong:
         raise TaskError(f"the answer breaks the schema: {'; '.join(wrong)}", where=where)
     return Example(record, dict(answer), also, annotated)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.plan import FIRST, Trial, candidates, in_words, search, write_plan
+from eval.plan import FIRST, Trial, candidates, confirm, in_words, search, write_plan
 from tagger import ScriptedEngine
 from tagger.errors import SourceError
 from tagger.plan import load_plan
@@ -45,9 +45,10 @@ def test_candidates_are_forms_and_shots_and_shortlists(category: Task) -> None:
 def test_of_equals_the_cheapest_is_taken(category: Task) -> None:
     heard: list[Trial] = []
 
-    best = search(category, ScriptedEngine(lambda p: code(p, right(p))), DEV, POOL, heard.append)
+    best, second = search(category, ScriptedEngine(lambda p: code(p, right(p))), DEV, POOL, heard.append)
 
-    assert best.f1 == 1
+    assert best.f1 == second.f1 == 1
+    assert best.tokens <= second.tokens
     assert best.plan.shots.retrieved == 1
     assert {trial.rows for trial in heard} == {FIRST, 2 * FIRST}
     assert sum(trial.rows == FIRST for trial in heard) == len(candidates(category, True))
@@ -56,10 +57,37 @@ def test_of_equals_the_cheapest_is_taken(category: Task) -> None:
 def test_accuracy_goes_before_tokens(category: Task) -> None:
     engine = ScriptedEngine(lambda p: code(p, clueless_without_shots(p)))
 
-    best = search(category, engine, DEV, [])
+    best, _ = search(category, engine, DEV, [])
 
     assert best.plan.shots.fixed == 20
     assert best.f1 == 1
+
+
+def test_a_larger_model_decides_between_two_plans(category: Task) -> None:
+    """It knows the answers only where shots of the pool are shown; the plan without any is cheaper."""
+    shots = [category.plan.shots.model_copy(update={"retrieved": n, "prior": 0.0}) for n in (0, 3)]
+    without, shown = (category.plan.model_copy(update={"shots": one}) for one in shots)
+    larger = ScriptedEngine(lambda p: right(p) if p.shots else "Tea")
+
+    best = confirm(category, larger, DEV, POOL, [without, shown])
+
+    assert best.plan == shown
+    assert best.f1 == 1
+    assert best.rows == len(DEV)
+
+
+def test_the_order_of_shots_is_tried_on_the_best_plan(category: Task) -> None:
+    """Right only where the nearest of several shots stands first."""
+
+    def answer(prompt: Prompt) -> str:
+        first = len(prompt.shots) > 1 and prompt.shots[0][1] == right(prompt)
+        return right(prompt) if first else "Tea"
+
+    heard: list[Trial] = []
+    plan = category.plan.model_copy(update={"shots": category.plan.shots.model_copy(update={"prior": 0.0})})
+    search(replace(category, plan=plan), ScriptedEngine(lambda p: code(p, answer(p))), DEV, POOL, heard.append)
+
+    assert any(trial.plan.shots.nearest == "first" for trial in heard)
 
 
 def test_too_few_dev_rows_are_refused(category: Task) -> None:
