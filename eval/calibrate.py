@@ -17,7 +17,6 @@ from scipy.special import log_softmax
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
-from eval.figures import RESAMPLES
 from eval.record import Run, RunRow
 from eval.score import Verdict
 from eval.sets import DEFAULT_SPLIT
@@ -31,8 +30,8 @@ FOLDS = 5
 CONFIDENCE = 0.9
 """How sure a promise is meant: the lower bound of the precision on dev rows at this level has to reach it."""
 PROMISES = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
-STEPS = 40
-"""Thresholds that a promise is sought among, by shares of the answers."""
+STEPS, DRAWS = 100, 500
+"""Thresholds that a promise is sought among, by shares of the answers; draws of records for each."""
 LEAST_ROWS = 50
 
 Judge = Callable[[Run], list[Verdict]]
@@ -71,8 +70,7 @@ def calibrate(
         name: fit.model_copy(update={"abstain_below": threshold if fit.open else 0.0})
         for name, fit in calibration.fields.items()
     }
-    promises = {f"{level:g}": kept for level in PROMISES if (kept := keep_promise(unseen, level))}
-    return calibration.model_copy(update={"fields": fits, "promises": promises}), unseen
+    return calibration.model_copy(update={"fields": fits, "promises": promised(unseen, PROMISES)}), unseen
 
 
 def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | None, prior: float | None = None) -> Run:
@@ -96,30 +94,30 @@ def redo(run: Run, fields: Mapping[str, FieldBase], calibration: Calibration | N
     return replace(run, rows=rows)
 
 
-def keep_promise(judged: Sequence[Verdict], precision: float) -> Promise | None:
-    """The lowest threshold whose answers are right with `precision`, at CONFIDENCE; None where there is none.
+def promised(judged: Sequence[Verdict], levels: Sequence[float]) -> dict[str, Promise]:
+    """By precision, for each that the answers bear out, the lowest threshold from which on they are right with it, at
+    CONFIDENCE.
 
-    Thresholds are tried in a fixed order, from the surest answers to all of them, STEPS apart, up to the first that
-    fails: so that trying many does not make the promise bolder (fixed sequence testing; Angelopoulos et al. 2021,
-    Learn then Test). The first has twice the answers that would do if all were right.
+    Thresholds are tried in a fixed order, from the surest answers to all of them, up to the first that fails: so that
+    trying many does not make the promise bolder (fixed sequence testing; Angelopoulos et al. 2021, Learn then Test).
+    The first has four times the answers that would do if all were right, for a few errors not to end it.
     """
     order = sorted((v for v in judged if v.tag), key=lambda v: -v.p)
     labelled = sum(v.gold is not None for v in judged)
-    least = next((n for n in range(1, len(order) + 1) if _bound_of_all_right(n) >= precision), len(order) + 1)
-    best = None
-    for step in range(1, STEPS + 1):
-        n = round(len(order) * step / STEPS)
-        while 0 < n < len(order) and order[n].p == order[n - 1].p:
-            n += 1
-        if n < 2 * least:
-            continue
-        kept = order[:n]
-        if _bound(kept) < precision:
-            break
-        met = sum(v.gold is not None for v in kept) / labelled
-        right = sum(v.correct for v in kept)
-        best = Promise(threshold=kept[-1].p, precision=right / n, coverage=met, answers=n)
-    return best
+    last = {v.p: n for n, v in enumerate(order, 1)}  # answers of one probability are kept or dropped together
+    steps = sorted({last[order[max(1, round(len(order) * step / STEPS)) - 1].p] for step in range(1, STEPS + 1)})
+    bounds = {n: _bound(order[:n]) for n in steps}
+    found = {}
+    for level in levels:
+        least = next((n for n in range(1, len(order) + 1) if _bound_of_all_right(n) >= level), len(order) + 1)
+        tried = [n for n in steps if n >= 4 * least]
+        failed = next((i for i, n in enumerate(tried) if bounds[n] < level), len(tried))
+        kept = tried[:failed]
+        if kept:
+            n, right = kept[-1], sum(v.correct for v in order[: kept[-1]])
+            met = sum(v.gold is not None for v in order[:n]) / labelled
+            found[f"{level:g}"] = Promise(threshold=order[n - 1].p, precision=right / n, coverage=met, answers=n)
+    return found
 
 
 def _bound(kept: Sequence[Verdict]) -> float:
@@ -129,9 +127,8 @@ def _bound(kept: Sequence[Verdict]) -> float:
     wilson = binomtest(right, total).proportion_ci(2 * CONFIDENCE - 1, method="wilson").low
     number = {name: i for i, name in enumerate({v.id: None for v in kept})}
     each = np.zeros((len(number), 2))
-    for v in kept:
-        each[number[v.id]] += v.correct, 1
-    sums = each[np.random.default_rng(0).integers(len(each), size=(RESAMPLES, len(each)))].sum(axis=1)
+    np.add.at(each, [number[v.id] for v in kept], [(v.correct, 1) for v in kept])
+    sums = each[np.random.default_rng(0).integers(len(each), size=(DRAWS, len(each)))].sum(axis=1)
     return min(float(wilson), float(np.quantile(sums[:, 0] / sums[:, 1], 1 - CONFIDENCE)))
 
 
