@@ -165,6 +165,7 @@ def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, Field
         task_version=head.task_version,
         plan=plan,
         model=head.model,
+        adapter=head.adapter,
         rows=len(run.rows),
         rows_id=head.rows_id,
         pool=pool,

@@ -1,1 +1,1 @@
-"""Labelled rows in, training rows out: the first step of turning an analyst's labels into an adapter."""
+"""Labelled rows in, training rows and a LoRA adapter out: for when showing examples is not enough."""

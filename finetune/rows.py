@@ -13,16 +13,16 @@ from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.prompt import answer_text
+from tagger.prompt import Prompt, answer_text
 from tagger.task import Task
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """`messages` as the model is asked, `completion` as it should answer; loss counts on the completion alone."""
+    """`prompt` as the model is asked, `completion` as it should answer; loss counts on the completion alone."""
 
     id: str
-    messages: list[dict[str, str]]
+    prompt: Prompt
     completion: str
 
 
@@ -37,9 +37,9 @@ def training_rows(
     if any(ask.form == "levels" for ask in task.plan.ask):
         hint = 'use form = "label" with a shortlist'
         raise SettingsError("there are no training rows for a plan that asks level by level", hint=hint)
-    tagger = Tagger(task, engine=ScriptedEngine(), shots=shots)
+    tagger = Tagger(task, engine=ScriptedEngine(), shots=shots, calibrated=False)
     for ask in task.plan.ask:
         answered = [e for e in examples if ask.form == "json" or ask.fields[0] in e.answer]
         for example, prompt in zip(answered, tagger.prompts(ask, [e.record for e in answered]), strict=True):
             fields = {n: f for n, f in task.asked(example.record).items() if n in ask.fields}
-            yield TrainingRow(example.record.id, prompt.messages, answer_text(ask, fields, example.answer))
+            yield TrainingRow(example.record.id, prompt, answer_text(ask, fields, example.answer))

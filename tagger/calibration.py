@@ -75,6 +75,7 @@ class Calibration(BaseModel):
     task_version: str
     plan: str
     model: str
+    adapter: str | None = None
     rows: int
     """Dev rows it was fitted on."""
     rows_id: str
@@ -147,7 +148,7 @@ def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | N
         raise TaskError(validation_text(error), where=str(path), hint=hint) from None
     if bool(found.pool) != bool(expected["pool"]):
         return None
-    for key in ("task_version", "plan", "model"):
+    for key in ("task_version", "plan", "model", "adapter"):
         if getattr(found, key) != expected[key]:
             reason = f"fitted for {key} {getattr(found, key)}, this is {expected[key]}"
             raise TaskError(reason, where=str(path), hint=hint)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from tagger.adapter import find_adapter
 from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
@@ -32,6 +33,8 @@ from tagger.task import Task, load_task
 if TYPE_CHECKING:
     import pandas as pd
 
+LOCAL = frozenset({"transformers", "vllm"})
+"""Engines that read an adapter's folder."""
 ALTERNATIVES = 3
 """Other values reported for a closed field, likeliest first."""
 
@@ -76,9 +79,14 @@ class Tagger:
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
         self._pool_id = self._questions.pool.id if self._questions.pool else ""
         self._taxonomies: dict[str, Taxonomy] = {}
-        self.engine = open_engine(engine, model) if isinstance(engine, str) else engine
+        named = self.task.definition.adapter
+        self.engine = open_engine(engine, model, adapters=bool(named)) if isinstance(engine, str) else engine
         info = self.engine.info
-        self.calibration = self._calibration(info.model) if calibrated else None
+        self._adapter: str | None = None
+        adapter_id: str | None = None
+        if named:
+            self._adapter, adapter_id = self._served(named)
+        self.calibration = self._calibration(info.model, adapter_id) if calibrated else None
         if promise is not None:
             self.calibration = self._promising(promise)
         pooled = f"+{self._pool_id}" if self._pool_id else ""
@@ -88,7 +96,7 @@ class Tagger:
             self.task.version,
             self.task.plan.id + pooled + fitted,
             info.model,
-            self.task.definition.adapter,
+            adapter_id,
             f"{info.engine}/{info.dtype}",
         )
 
@@ -164,11 +172,19 @@ class Tagger:
             return [question.prompt for question in self._questions.of_level(ask, records, ways)]
         return [question.prompt for question in self._questions.of(ask, records)]
 
-    def _calibration(self, model: str) -> Calibration | None:
+    def _served(self, named: str) -> tuple[str, str]:
+        """What the engine calls an adapter, and what a tagging calls it. A server has its own names for adapters."""
+        if self.engine.info.engine not in LOCAL:
+            return named, named
+        expected = {"task_version": self.task.version, "plan": self.task.plan.id, "model": self.engine.info.model}
+        found = find_adapter(named, self.task.folder, expected)
+        return str(found.folder), f"{Path(named).name}@{found.id}"
+
+    def _calibration(self, model: str, adapter: str | None) -> Calibration | None:
         if self.task.folder is None:
             return None
-        expected = {"task_version": self.task.version, "plan": self.task.plan.id, "model": model, "pool": self._pool_id}
-        return load_calibration(calibration_file(self.task.folder, model), expected)
+        made = {"task_version": self.task.version, "plan": self.task.plan.id, "model": model, "adapter": adapter}
+        return load_calibration(calibration_file(self.task.folder, model), {**made, "pool": self._pool_id})
 
     def _promising(self, promise: float) -> Calibration:
         if self.calibration is None:
@@ -177,8 +193,7 @@ class Tagger:
         return self.calibration.promising(promise, self._pool_id)
 
     def _request(self, ask: Ask, asked: Question) -> Request:
-        plan, adapter = self.task.plan, self.task.definition.adapter
-        return Request(asked.prompt, constraint(ask, asked.fields), plan.max_tokens, adapter)
+        return Request(asked.prompt, constraint(ask, asked.fields), self.task.plan.max_tokens, self._adapter)
 
     def _settle(
         self,

@@ -59,8 +59,8 @@ def availability() -> dict[str, str]:
     return missing
 
 
-def open_engine(name: str = "auto", model: str | None = None) -> Engine:
-    """An engine that has passed its canary.
+def open_engine(name: str = "auto", model: str | None = None, *, adapters: bool = False) -> Engine:
+    """An engine that has passed its canary; `adapters`: one that serves LoRA adapters.
 
     `name` is one of KINDS, or "auto": vllm where a GPU and vLLM are, else transformers. `model` is a
     bundle, a folder, a hub id, or for http `NAME@URL`; None is the default for this machine.
@@ -72,7 +72,7 @@ def open_engine(name: str = "auto", model: str | None = None) -> Engine:
         raise SettingsError(f"no engine {name!r}", hint=f"choose one of: auto, {', '.join(KINDS)}")
     if remedy := availability()[name]:
         raise EngineError(f"engine {name!r} is not installed", hint=remedy)
-    engine = _open(name, model)
+    engine = _open(name, model, adapters)
     canary(engine)
     return engine
 
@@ -120,7 +120,7 @@ def model_folder(model: str) -> Path:
     return weights.fetch_bundle(model, convert)
 
 
-def _open(name: str, model: str | None) -> Engine:
+def _open(name: str, model: str | None, adapters: bool) -> Engine:
     if name == "scripted":
         return ScriptedEngine()
     if name == "http":
@@ -132,7 +132,7 @@ def _open(name: str, model: str | None) -> Engine:
     if name == "vllm":
         from tagger.engines.vllm import VllmEngine
 
-        return VllmEngine(folder, chosen)
+        return VllmEngine(folder, chosen, adapters=adapters)
     from tagger.engines.transformers import TransformersEngine
 
     return TransformersEngine(folder, chosen)

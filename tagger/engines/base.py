@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tagger.errors import EngineError
 from tagger.prompt import Prompt
 
 
@@ -75,15 +74,6 @@ class EngineInfo:
     model: str
     dtype: str
     versions: Mapping[str, str]
-
-
-def refuse_adapters(requests: Sequence[Request]) -> None:
-    """Raise EngineError if a request names an adapter: for engines that do not serve them yet."""
-    if named := [request.adapter for request in requests if request.adapter]:
-        raise EngineError(
-            f"this engine does not serve adapters yet, and the task names {named[0]!r}",
-            hint="take `adapter` out of task.toml, or use a server that has it loaded (--engine http)",
-        )
 
 
 class Engine(Protocol):

@@ -38,7 +38,7 @@ class ChatTokenizer:
     def body_ids(self, prompt: Prompt) -> list[int]:
         """What follows the head: retrieved shots, the record, and the opening of the model's turn."""
         opening = self._between if prompt.head.shots else self._before_ask
-        return [*self._turns(prompt.shots, opening), *self._open(prompt), *self._plain(prompt.record), *self._end]
+        return [*self._turns(prompt.shots, opening), *self._open(prompt), *self.plain(prompt.record), *self._end]
 
     def count(self, prompt: Prompt) -> tuple[int, int]:
         """Tokens of the head, which is cached, and of the rest."""
@@ -81,13 +81,13 @@ class ChatTokenizer:
         return frozenset(self._info.stop_token_ids)
 
     def _head_ids(self, head: Head) -> tuple[int, ...]:
-        return (*self._start, *self._plain(head.instruction), *self._turns(head.shots, self._before_ask))
+        return (*self._start, *self.plain(head.instruction), *self._turns(head.shots, self._before_ask))
 
     def _turns(self, turns: Iterable[Turn], opening: list[int]) -> list[int]:
         """Turns, each behind what opens it: `opening` before the first, the template's usual after that."""
         ids: list[int] = []
         for ask, answer in turns:
-            ids += [*opening, *self._plain(ask), *self._before_answer, *self._plain(answer)]
+            ids += [*opening, *self.plain(ask), *self._before_answer, *self.plain(answer)]
             opening = self._between
         return ids
 
@@ -140,7 +140,8 @@ class ChatTokenizer:
 
         return TokenizerInfo.from_huggingface(self.hf, vocab_size=len(self.hf.get_vocab()))
 
-    def _plain(self, text: str) -> list[int]:
+    def plain(self, text: str) -> list[int]:
+        """The ids of a text, in which control tokens are text too."""
         if not text:
             return []
         ids: list[int] = self.hf(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]

@@ -20,6 +20,8 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoModelFo
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tagger.errors import EngineError
+
 BATCH_TOKENS = 1024
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
 KEPT_TOKENS = 32_768
@@ -77,7 +79,33 @@ class PackedModel:
             self.hf.set_attn_implementation(GROUPED)
         self.dtype = str(chosen).removeprefix("torch.")
         self.limit = int(getattr(self.hf.config, "max_position_embeddings", 1 << 30))
-        self._heads: OrderedDict[tuple[int, ...], DynamicCache] = OrderedDict()
+        self._heads: OrderedDict[tuple[str | None, tuple[int, ...]], DynamicCache] = OrderedDict()
+        self._adapters: dict[str, str] = {}
+        self._adapter: str | None = None
+
+    def use(self, adapter: str | None) -> None:
+        """Let an adapter speak, by its folder, or the model alone; one that is new is loaded beside the others.
+
+        Raises EngineError where peft is missing, or the folder holds no adapter for this model.
+        """
+        if adapter == self._adapter:
+            return
+        if adapter and adapter not in self._adapters:
+            name = f"adapter{len(self._adapters)}"
+            try:
+                self.hf.load_adapter(adapter, adapter_name=name)
+            except ImportError:
+                raise EngineError("adapters need peft", hint="pip install 'tagger[finetune]'") from None
+            except (OSError, ValueError, RuntimeError) as error:
+                reason = f"the adapter cannot be loaded: {str(error).splitlines()[0]}"
+                raise EngineError(reason, where=adapter, hint="was it trained on this model?") from None
+            self._adapters[adapter] = name
+        if adapter:
+            self.hf.enable_adapters()
+            self.hf.set_adapter(self._adapters[adapter])
+        else:
+            self.hf.disable_adapters()
+        self._adapter = adapter
 
     def packs(
         self, members: Sequence[int], heads: Sequence[tuple[int, ...]], bodies: Sequence[list[int]]
@@ -88,7 +116,7 @@ class PackedModel:
             groups.setdefault(heads[i], []).append(i)
         for head, group in groups.items():
             for batch in _batches(group, bodies):
-                cached = head in self._heads
+                cached = (self._adapter, head) in self._heads
                 pack = Pack(self._head_cache(head), len(head))
                 pack.rows = {(i, ()): Row([], len(head)) for i in batch}
                 pack.last = self.extend(pack, {(i, ()): bodies[i] for i in batch})
@@ -168,7 +196,8 @@ class PackedModel:
 
     def _head_cache(self, head: tuple[int, ...]) -> DynamicCache:
         """A cache that starts with the head's keys and values, computed once per head."""
-        if head not in self._heads:
+        key = self._adapter, head
+        if key not in self._heads:
             kept = DynamicCache(config=self.hf.config)
             self.hf(
                 input_ids=torch.tensor([head], device=self.device),
@@ -176,12 +205,12 @@ class PackedModel:
                 use_cache=True,
                 logits_to_keep=1,
             )
-            self._heads[head] = kept
-            while sum(map(len, self._heads)) > KEPT_TOKENS and len(self._heads) > 1:
+            self._heads[key] = kept
+            while sum(len(tokens) for _, tokens in self._heads) > KEPT_TOKENS and len(self._heads) > 1:
                 self._heads.popitem(last=False)
-        self._heads.move_to_end(head)
+        self._heads.move_to_end(key)
         fresh = DynamicCache(config=self.hf.config)
-        for number, layer in enumerate(self._heads[head].layers):
+        for number, layer in enumerate(self._heads[key].layers):
             fresh.update(layer.keys, layer.values, number)
         return fresh
 

@@ -18,7 +18,7 @@ import torch
 from outlines.backends.xgrammar import XGrammarBackend, XGrammarLogitsProcessor
 from transformers.utils import logging
 
-from tagger.engines.base import Completion, EngineInfo, Request, Step, refuse_adapters
+from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.packing import Pack, PackedModel, Row
 from tagger.engines.search import Found, Node, search
@@ -75,8 +75,20 @@ class TransformersEngine:
         return self._model.hf
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, same order; those that share a head run together."""
-        refuse_adapters(requests)
+        """Answer all requests, same order; those that share an adapter and a head run together."""
+        done: dict[int, Completion] = {}
+        for adapter in dict.fromkeys(request.adapter for request in requests):
+            mine = [i for i, request in enumerate(requests) if request.adapter == adapter]
+            self._model.use(adapter)
+            done.update(zip(mine, self._answer([requests[i] for i in mine]), strict=True))
+        return [done[i] for i in range(len(requests))]
+
+    def close(self) -> None:
+        """Drop the model and all caches."""
+        del self._model, self._allowed
+
+    def _answer(self, requests: Sequence[Request]) -> list[Completion]:
+        """The answers of the adapter that is in use, or of the model alone."""
         bodies = [self.chat.body_ids(request.prompt) for request in requests]
         heads = [self.chat.head_ids(request.prompt.head) for request in requests]
         done: dict[int, Completion] = {}
@@ -93,10 +105,6 @@ class TransformersEngine:
                 packs = list(self._model.packs(written[start : start + WRITE_ROWS], heads, bodies))
                 done.update(self._write([pack for pack, _ in packs], requests))
         return [done[i] for i in range(len(requests))]
-
-    def close(self) -> None:
-        """Drop the model and all caches."""
-        del self._model, self._allowed
 
     def _choose(self, pack: Pack, requests: Mapping[int, Request]) -> dict[int, Completion]:
         """Read the probabilities of closed sets of answers."""

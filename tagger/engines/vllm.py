@@ -6,12 +6,13 @@ cache keeps the heads. A closed set of answers costs one token: its probabilitie
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step, refuse_adapters
+from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Node, search
 from tagger.errors import EngineError
@@ -21,6 +22,8 @@ from tagger.settings import prepare_process
 TOP = 20
 """Alternatives read at each token; for a closed set CHOICE_TOP, to miss none that matters."""
 CHOICE_TOP = 64
+MAX_RANK, MAX_ADAPTERS = 64, 4
+"""The largest rank of an adapter, and how many of them answer in one batch."""
 MAX_LENGTH = 8192
 """Tokens of prompt and answer; longer models are held to this so that the cache fits in memory."""
 
@@ -28,7 +31,8 @@ MAX_LENGTH = 8192
 class VllmEngine:
     """A local model under vLLM. One per process."""
 
-    def __init__(self, folder: Path, model: str) -> None:
+    def __init__(self, folder: Path, model: str, *, adapters: bool = False) -> None:
+        """`adapters`: whether LoRA adapters are served beside the model; it costs memory and some speed."""
         prepare_process()
         from vllm import LLM
         from vllm.platforms import current_platform
@@ -37,6 +41,9 @@ class VllmEngine:
         cpu = current_platform.is_cpu()
         # A prefix shorter than a block is never cached; vLLM's CPU default is 128 tokens a block.
         options: dict[str, Any] = {"enforce_eager": True, "block_size": 32} if cpu else {}
+        if adapters:
+            options |= {"enable_lora": True, "max_lora_rank": MAX_RANK, "max_loras": MAX_ADAPTERS}
+        self._adapters: dict[str, Any] | None = {} if adapters else None
         try:
             self._llm = LLM(
                 model=str(folder),
@@ -56,7 +63,7 @@ class VllmEngine:
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, same order; closed sets and written answers each in one batch."""
-        refuse_adapters(requests)
+        lora = [self._lora(request.adapter) for request in requests]
         done: dict[int, Completion] = {}
         ids = [[*self.chat.head_ids(r.prompt.head), *self.chat.body_ids(r.prompt)] for r in requests]
         for i, request in enumerate(requests):
@@ -64,15 +71,16 @@ class VllmEngine:
                 done[i] = Completion(f"{length} tokens; the model takes {self._limit}", "refused")
         closed = [i for i, r in enumerate(requests) if i not in done and r.constraint.choices]
         written = [i for i, r in enumerate(requests) if i not in done and not r.constraint.choices]
-        done.update(zip(closed, self._choose([requests[i] for i in closed], [ids[i] for i in closed]), strict=True))
-        done.update(zip(written, self._write([requests[i] for i in written], [ids[i] for i in written]), strict=True))
+        for chosen, answer in ((closed, self._choose), (written, self._write)):
+            mine = answer([requests[i] for i in chosen], [ids[i] for i in chosen], [lora[i] for i in chosen])
+            done.update(zip(chosen, mine, strict=True))
         return [done[i] for i in range(len(requests))]
 
     def close(self) -> None:
         """Stop vLLM's worker."""
         self._llm.llm_engine.engine_core.shutdown()
 
-    def _choose(self, requests: list[Request], ids: list[list[int]]) -> list[Completion]:
+    def _choose(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
         """Read the probabilities of closed sets of answers, one token at a time."""
         cached = [0] * len(requests)
 
@@ -81,6 +89,7 @@ class VllmEngine:
             outputs = self._generate(
                 [[*ids[n.request], *n.tokens] for n, _ in asked],
                 [self._sampling(grammar, 1, CHOICE_TOP) for _, grammar in asked],
+                [lora[n.request] for n, _ in asked],
             )
             seen: dict[int, Mapping[int, float]] = {}
             for (node, _), output in zip(asked, outputs, strict=True):
@@ -102,9 +111,9 @@ class VllmEngine:
             for i, found in enumerate(search(answers, look, self.chat.token_bytes))
         ]
 
-    def _write(self, requests: list[Request], ids: list[list[int]]) -> list[Completion]:
+    def _write(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
         sampling = [self._sampling(r.constraint.grammar, r.max_tokens, TOP) for r in requests]
-        outputs = self._generate(ids, sampling)
+        outputs = self._generate(ids, sampling, lora)
         return [self._written(output, len(asked)) for output, asked in zip(outputs, ids, strict=True)]
 
     def _written(self, output: Any, tokens_in: int) -> Completion:
@@ -126,14 +135,30 @@ class VllmEngine:
             tokens_out=len(logprobs),
         )
 
-    def _generate(self, ids: list[list[int]], sampling: list[Any]) -> list[Any]:
+    def _generate(self, ids: list[list[int]], sampling: list[Any], lora: list[Any]) -> list[Any]:
         if not ids:
             return []
         from vllm import TokensPrompt
 
         prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
-        outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False)
+        outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False, lora_request=lora)
         return outputs
+
+    def _lora(self, adapter: str | None) -> Any:
+        """vLLM's name for an adapter's folder; None for none. EngineError for one that it cannot serve."""
+        if adapter is None:
+            return None
+        if self._adapters is None:
+            raise EngineError("vLLM was started without adapters", hint="start it with a task that names one")
+        if adapter not in self._adapters:
+            from vllm.lora.request import LoRARequest
+
+            rank = int(json.loads((Path(adapter) / "adapter_config.json").read_text("utf-8"))["r"])
+            if rank > MAX_RANK:
+                hint = f"train one with a rank of at most {MAX_RANK}, or merge it into the model"
+                raise EngineError(f"the adapter has rank {rank}; vLLM serves {MAX_RANK}", where=adapter, hint=hint)
+            self._adapters[adapter] = LoRARequest(adapter, len(self._adapters) + 1, adapter)
+        return self._adapters[adapter]
 
     def _sampling(self, grammar: str, max_tokens: int, top: int) -> Any:
         from vllm import SamplingParams

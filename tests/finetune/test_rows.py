@@ -23,7 +23,7 @@ def test_prompts_are_the_served_ones_and_targets_are_allowed(name: str) -> None:
 
     rows = list(training_rows(task, task.examples))
 
-    assert [row.messages for row in rows] == [request.prompt.messages for request in engine.history]
+    assert [row.prompt for row in rows] == [request.prompt for request in engine.history]
     for row, request in zip(rows, engine.history, strict=True):
         assert xgrammar_testing._is_grammar_accept_string(request.constraint.grammar, row.completion)
 

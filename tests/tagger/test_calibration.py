@@ -158,7 +158,7 @@ def test_a_broken_calibration_is_named(calibrated: Path) -> None:
 def test_a_calibration_without_shots_does_not_serve_with_them(tmp_path: Path) -> None:
     path = tmp_path / "c.json"
     save_calibration(path, calibration(Fit()))
-    expected = {"task_version": "v", "plan": "p", "model": "none", "pool": "0123abcd"}
+    expected = {"task_version": "v", "plan": "p", "model": "none", "adapter": None, "pool": "0123abcd"}
 
     assert load_calibration(path, expected) is None
     assert load_calibration(path, {**expected, "pool": ""}) is not None

@@ -1,0 +1,157 @@
+"""Training rows and dev rows in, a LoRA adapter out (Hu et al. 2021, arXiv 2106.09685).
+
+transformers' Trainer does the training: checkpoints, resuming, early stopping, warm-up. Loss counts on the answers
+alone. Dev loss chooses the checkpoint that is kept; its card is written last, so an adapter with a card is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, get_peft_model
+from pydantic import BaseModel, ConfigDict, Field
+from torch.nn.functional import cross_entropy
+from transformers import AutoModelForCausalLM, EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from finetune.packs import IGNORED, Encoded, collate, packs
+from tagger.adapter import CARD, Card
+from tagger.errors import EngineError
+from tagger.settings import settings as of_environment
+
+PARTS, BEFORE = "checkpoints", "before.json"
+HISTORY = "history.json"
+"""Losses by step, beside the adapter."""
+
+
+class Recipe(BaseModel):
+    """How an adapter is trained. Defaults follow Schulman et al. 2025 (LoRA Without Regret) for small sets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32.0, gt=0)
+    rate: float = Field(default=2e-4, gt=0)
+    epochs: float = Field(default=3.0, gt=0)
+    pack: int = Field(default=8, ge=1)
+    """Rows read in one pass, behind one head."""
+    packs: int = Field(default=2, ge=1)
+    """Packs whose gradients make one step."""
+    warmup: float = Field(default=0.1, ge=0, le=1)
+    """Share of the steps over which the rate rises; it falls as a cosine after that."""
+    evaluations: int = Field(default=6, ge=1)
+    """How often the dev loss is looked at."""
+    patience: int = Field(default=2, ge=1)
+    """Looks without a better dev loss after which training stops."""
+    smoothing: float = Field(default=0.0, ge=0, lt=1)
+    rslora: bool = False
+    """Scale by the root of the rank (Kalajdzievski 2023)."""
+    dora: bool = False
+    """Magnitude and direction apart (Liu et al. 2024)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Of the frozen weights; the adapter's own are float32."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """An adapter folder, and the dev losses (mean over answer tokens, nats) before training and of what was kept."""
+
+    folder: Path
+    before: float
+    after: float
+
+
+def train(
+    base: Path, rows: Sequence[Encoded], dev: Sequence[Encoded], recipe: Recipe, card: Card, folder: Path
+) -> Trained:
+    """Train an adapter for the model in `base` into `folder`; what a killed run has left there is gone on with.
+
+    Raises EngineError when memory runs out.
+    """
+    set_seed(recipe.seed)
+    torch.set_num_threads(of_environment().threads)
+    dtype = getattr(torch, recipe.dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=dtype, local_files_only=True)
+    lora = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules="all-linear",
+        use_rslora=recipe.rslora, use_dora=recipe.dora, task_type="CAUSAL_LM",
+    )  # fmt: skip
+    trainer = Trainer(
+        model=get_peft_model(model, lora),
+        args=_arguments(folder / PARTS, recipe, len(packs(rows, recipe.pack, recipe.seed))),
+        train_dataset=packs(rows, recipe.pack, recipe.seed),
+        eval_dataset=packs(dev, recipe.pack, recipe.seed),
+        data_collator=partial(collate, dtype=dtype),
+        compute_loss_func=partial(_loss, smoothing=recipe.smoothing),
+        callbacks=[EarlyStoppingCallback(recipe.patience)],
+    )
+    begun = get_last_checkpoint(str(folder / PARTS)) if (folder / PARTS).is_dir() else None
+    start = folder / PARTS / BEFORE
+    try:
+        if not start.is_file():
+            start.parent.mkdir(parents=True, exist_ok=True)
+            start.write_text(json.dumps(trainer.evaluate()["eval_loss"]), "utf-8")
+        trainer.train(resume_from_checkpoint=begun)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        hint = "lower `pack` (rows read in one pass) or `rank`, or choose a smaller model"
+        raise EngineError(f"memory ran out: {str(error).splitlines()[0]}", hint=hint) from None
+    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
+    before = float(start.read_text("utf-8"))
+    after = min(entry["eval_loss"] for entry in history if "eval_loss" in entry)
+    trainer.model.save_pretrained(str(folder))
+    (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
+    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+    shutil.rmtree(folder / PARTS)
+    return Trained(folder, before, after)
+
+
+def versions() -> dict[str, str]:
+    """Of the libraries that train."""
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
+
+
+def _arguments(folder: Path, recipe: Recipe, count: int) -> TrainingArguments:
+    steps = max(1, round(recipe.epochs * -(-count // recipe.packs)))
+    every = max(1, steps // recipe.evaluations)
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        learning_rate=recipe.rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=round(recipe.warmup * steps),
+        per_device_train_batch_size=1,
+        per_device_eval_batch_size=1,
+        gradient_accumulation_steps=recipe.packs,
+        eval_strategy="steps",
+        eval_steps=every,
+        save_strategy="steps",
+        save_steps=every,
+        save_total_limit=2,
+        logging_steps=1,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+        prediction_loss_only=True,
+        remove_unused_columns=False,
+        label_names=["labels"],
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        report_to=[],
+    )
+
+
+def _loss(output: Any, labels: torch.Tensor, num_items_in_batch: Any = None, *, smoothing: float) -> torch.Tensor:
+    """Cross entropy of the answers' tokens, their mean over the step's packs; labels as `collate` gives them."""
+    targets = labels[0, 1:]
+    total = cross_entropy(
+        output.logits[0].float(), targets, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing
+    )
+    return total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
