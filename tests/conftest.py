@@ -61,7 +61,7 @@ def transformers_engine() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def vllm_engine() -> Iterator[Any]:
-    engine = open_engine("vllm", "qwen2.5-coder-0.5b-instruct", adapters=True)
+    engine = open_engine("vllm", "qwen2.5-coder-0.5b-instruct")
     yield engine
     engine.close()
 

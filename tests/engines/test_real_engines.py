@@ -9,17 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tagger import Tagger
-from tagger.adapter import CARD, Card
 from tagger.ask import constraint
 from tagger.demo import catalogue
-from tagger.engines import model_folder, open_engine
+from tagger.engines import open_engine
 from tagger.engines.base import Constraint, Request
 from tagger.engines.http import HttpEngine
 from tagger.errors import EngineError
@@ -73,47 +71,6 @@ def test_vllm_and_transformers_write_valid_json_under_one_grammar(
             names = task.definition.when.fields[row["category"]]  # type: ignore[union-attr]
             asked = {name: task.fields[name] for name in names}
             assert problems(asked, {name: tag.value for name, tag in tagging.tags.items()}) == []
-
-
-@pytest.fixture(scope="module")
-def adapter(tmp_path_factory: pytest.TempPathFactory, transformers_engine: Any) -> Task:
-    """The category task with an adapter of random weights, which moves every probability."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    name, task = "qwen2.5-coder-0.5b-instruct", load_task("category")
-    folder = tmp_path_factory.mktemp("adapter")
-    torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_pretrained(str(model_folder(name)), dtype=torch.bfloat16)
-    config = LoraConfig(r=4, lora_alpha=1, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
-    get_peft_model(base, config).save_pretrained(str(folder))
-    card = Card(
-        task=task.id, task_version=task.version, plan=task.plan.id, model=name, rank=4, rows=1, rows_id="random"
-    )
-    (folder / CARD).write_text(card.model_dump_json(), "utf-8")
-    return replace(task, definition=task.definition.model_copy(update={"adapter": str(folder)}))
-
-
-@pytest.mark.vllm
-def test_vllm_and_transformers_serve_the_same_adapter(
-    vllm_installed: None, vllm_engine: Any, transformers_engine: Any, adapter: Task, products: list[dict[str, Any]]
-) -> None:
-    def shares(task: Task, engine: Any) -> list[dict[str, float]]:
-        tags = [tagging.tags["category"] for tagging in Tagger(task, engine=engine).tag(products[:6])]
-        return [dict(tag.scores.model) for tag in tags if tag.scores]
-
-    plain = shares(load_task("category"), transformers_engine)
-    ours, theirs = (shares(adapter, engine) for engine in (transformers_engine, vllm_engine))
-
-    def apart(left: list[dict[str, float]], right: list[dict[str, float]]) -> float:
-        """Mean total variation distance."""
-        pairs = zip(left, right, strict=True)
-        return sum(sum(abs(a[text] - b[text]) for text in a) / 2 for a, b in pairs) / len(left)
-
-    assert len(ours) == len(theirs) == 6
-    assert apart(ours, theirs) < 0.1
-    assert apart(ours, theirs) < 0.5 * apart(ours, plain)
 
 
 @pytest.mark.vllm
