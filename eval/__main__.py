@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of, prompts_of
 from eval.run import run as run_examples
 from eval.score import judge, one_value
-from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, load, read_all, refuse_leaks, rows, sample
+from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, load, planned, read_all, refuse_leaks, rows, sample
 from eval.show import print_comparison, print_figures, print_flips, print_run
 from eval.slices import confusions, print_slices, write_suspects
 from eval.slices import slices as slices_of
@@ -33,7 +33,6 @@ from tagger.cli import run_app
 from tagger.engines import open_engine
 from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
-from tagger.plan import load_plan
 from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -81,10 +80,7 @@ def run(
 ) -> None:
     """Judge a task on labelled rows."""
     loaded, judged, pool = load(task, data, shots, root, split, no_shots)
-    if plan and not plan.is_file():
-        raise SettingsError("no such plan", where=str(plan))
-    if plan:
-        loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
+    loaded = planned(loaded, plan)
     judged = sample(judged, count, seed)
     refuse_leaks(judged, pool or loaded.examples)
     plain, variant = judged, change
@@ -150,6 +146,10 @@ def calibrate(
     for level, kept in calibration.promises.items():
         out.print(f"can promise {float(level):.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them "
                   f"right; {kept.coverage:.1%} of the labelled values are answered", highlight=False)  # fmt: skip
+    own = labelled_set(task, root)[0] if root else load_task(task)
+    if not path and own.plan.id != calibration.plan:
+        hint = "make its plan the task's own first, or write elsewhere with --out"
+        raise SettingsError(f"the run was asked by plan {calibration.plan}, the task by {own.plan.id}", hint=hint)
     path = path or calibration_file(loaded.folder, calibration.model)
     save_calibration(path, calibration)
     out.print(f"written: {path}", highlight=False, soft_wrap=True)

@@ -199,6 +199,15 @@ def load(
     return loaded, read_all(loaded, data), read_all(loaded, shots or [])
 
 
+def planned(task: Task, plan: Path | None) -> Task:
+    """The task as it is asked by the plan in a file, if one is named; SettingsError where there is no such file."""
+    if plan is None:
+        return task
+    if not plan.is_file():
+        raise SettingsError("no such plan", where=str(plan))
+    return replace(task, plan=load_plan(plan, task.fields))
+
+
 def read_all(task: Task, files: list[Path]) -> list[Example]:
     """The labelled rows of all files, in order."""
     return [example for file in files for example in task.read_examples(file)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +12,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from eval.record import rows_id
-from eval.sets import load, refuse_leaks, sample
+from eval.sets import load, planned, refuse_leaks, sample
 from finetune.rows import training_rows
 from tagger.cli import run_app
 from tagger.errors import SettingsError
-from tagger.plan import load_plan, validation_text
+from tagger.plan import validation_text
 from tagger.task import load_task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -62,8 +61,7 @@ def run(
         loaded, judged, known = load(task, None, None, root, "dev", no_shots=False)
     else:
         loaded, judged, known = load(task, dev, data, None, None, no_shots=False)
-    if plan:
-        loaded = replace(loaded, plan=load_plan(plan, loaded.fields))
+    loaded = planned(loaded, plan)
     known, judged = sample(known, count, settings.seed), sample(judged, looks, settings.seed)
     if not known:
         raise SettingsError("no rows to train on", hint="give them with --data")
