@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from eval.compare import difference
+from eval.compare import Difference, difference
 from eval.record import Run
 from eval.score import aligned
 from eval.show import in_points
@@ -36,20 +36,14 @@ class Pair(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Gain:
-    """What a part is worth in the figure of its set, 0 to 1, over the `rows` that both runs have read; `fresh` are the
-    tokens of a record that came from no cache and those written, in a and in b."""
+class Gain(Difference):
+    """What a part is worth in the figure of its set, over the rows that both runs have read; `fresh` are the tokens of
+    a record that came from no cache and those written, in a and in b."""
 
     part: str
     set: str
     split: str
     model: str
-    rows: int
-    a: float
-    b: float
-    low: float
-    high: float
-    p: float
     fresh: tuple[float, float]
 
 
@@ -72,9 +66,9 @@ def gain(pair: Pair, root: Path) -> Gain:
         raise SourceError(f"runs over {head.set} {head.split} and {other.set} {other.split}", where=pair.part)
     both = {row.id for row in run_a.rows} & {row.id for row in run_b.rows}
     found = difference(aligned([v for v in left if v.id in both], [v for v in right if v.id in both]), task)
-    fresh = [_fresh(run, both) for run in (run_a, run_b)]
-    a, b, low, high, p = (round(value, 6) for value in (found.a, found.b, found.low, found.high, found.p))
-    return Gain(pair.part, head.set, head.split, head.model, found.rows, a, b, low, high, p, (fresh[0], fresh[1]))
+    numbers = {name: round(value, 6) for name, value in asdict(found).items()}
+    fresh = _fresh(run_a, both), _fresh(run_b, both)
+    return Gain(**numbers, part=pair.part, set=head.set, split=head.split, model=head.model, fresh=fresh)
 
 
 def _fresh(run: Run, ids: Set[str]) -> float:
