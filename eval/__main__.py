@@ -23,7 +23,18 @@ from eval.robust import KINDS, flips, perturbed
 from eval.run import header_of, prompts_of
 from eval.run import run as run_examples
 from eval.score import judge, one_value
-from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, load, planned, read_all, refuse_leaks, rows, sample
+from eval.sets import (
+    DEFAULT_SPLIT,
+    OWN,
+    labelled_set,
+    load,
+    planned,
+    read_all,
+    refuse_leaks,
+    rows,
+    sample,
+    spans_of,
+)
 from eval.show import print_comparison, print_figures, print_flips, print_run
 from eval.slices import confusions, print_slices, write_suspects
 from eval.slices import slices as slices_of
@@ -110,7 +121,7 @@ def run(
 
         known = unchanged(plain, judged, based_on(base, header)) if base else {}
         found = run_examples(tagger, judged, header, path=record, minutes=minutes, progress=progress, known=known)
-    print_run(found, loaded, judge(found, loaded, gold), gold, out)
+    print_run(found, loaded, judge(found, loaded, gold), gold, spans_of(task, root, found.header.split), out)
 
 
 @app.command()
@@ -216,7 +227,8 @@ def report(
     shown = {v.id for v in worst(given)}
     records = [example.record for example in judged if example.record.id in shown]
     prompts = prompts_of(tagger_of(found, loaded, pool), records)
-    known = facts(found, loaded, judged, given, slices=parts, prompts=prompts)
+    spans = spans_of(task, root, found.header.split)
+    known = facts(found, loaded, judged, given, slices=parts, prompts=prompts, spans=spans)
     folder.mkdir(parents=True, exist_ok=True)
     for name, write in (("html", as_html), ("json", as_json), ("md", as_markdown)):
         (folder / f"report.{name}").write_text(write(known), "utf-8")
@@ -266,7 +278,7 @@ def floor(
     out.print(f"{task}: {found.method}, from {len(train)} rows and {len(chosen_on)} dev rows", highlight=False)
     for name, figure in found.tried.items():
         out.print(f"  {name}: {figure} % of the dev rows", highlight=False)
-    print_figures(loaded, found.verdicts, judged, out)
+    print_figures(loaded, found.verdicts, judged, spans_of(task, root, split or DEFAULT_SPLIT), out)
     if record:
         chosen = (split or DEFAULT_SPLIT) if root else OWN
         made = as_run(found, loaded, judged, set_name=task, split=chosen, sample=count, seed=seed, shots=len(train))

@@ -28,6 +28,19 @@ class Figure:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A figure under its name; `share` says that it is between 0 and 1 and read in per cent."""
+
+    name: str
+    figure: Figure
+    share: bool = True
+
+    def __str__(self) -> str:
+        f = self.figure
+        return f"{f} %" if self.share else f"{f.value:.3f} [{f.low:.3f}, {f.high:.3f}]"
+
+
 def share(hits: int, total: int) -> Figure:
     """`hits` of `total` with Wilson's interval (Wilson 1927). Raises SourceError for a total of 0."""
     if not total:
@@ -65,7 +78,8 @@ def resampled(found: Sequence[Verdict], figure: Callable[[Sequence[Verdict]], fl
     for _ in range(RESAMPLES // 4):
         picked = rng.integers(len(groups), size=len(groups))
         values.append(figure([verdict for i in picked for verdict in groups[i]]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
+    known = [value for value in values if not np.isnan(value)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known else (float("nan"),) * 2
     return Figure(figure(found), float(low), float(high), len(groups))
 
 

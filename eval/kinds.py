@@ -8,14 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from sklearn.metrics import cohen_kappa_score, ndcg_score
 
-from eval.figures import RESAMPLES, Figure, resampled, share
+from eval.figures import RESAMPLES, Figure, Metric, resampled, share
 from eval.score import Verdict
 from tagger.schema import PATH_SEPARATOR, FieldBase, PathField, ScoreField
 
 
-def figures_of_kind(
-    field: FieldBase, found: Sequence[Verdict], groups: Mapping[str, str]
-) -> Iterator[tuple[str, Figure]]:
+def metrics_of_kind(field: FieldBase, found: Sequence[Verdict], groups: Mapping[str, str]) -> Iterator[Metric]:
     """What fits the kind of `field` beside accuracy; nothing for most kinds, nor where no record has both an answer
     and a label. `groups` has the query of each record by its id: records of one query are ranked against each other.
     """
@@ -23,13 +21,15 @@ def figures_of_kind(
     if told and isinstance(field, PathField):
         for level in range(1, max(len(_levels(v.gold)) for v in told) + 1):
             deep = [v for v in found if v.gold is not None and len(_levels(v.gold)) >= level]
-            yield f"accuracy, level {level}", share(sum(agrees(v, level) for v in deep), len(deep))
-        yield "path distance", resampled(told, lambda some: float(np.mean([distance(v) for v in some])))
+            yield Metric(f"accuracy, level {level}", share(sum(agrees(v, level) for v in deep), len(deep)))
+        steps = resampled(told, lambda some: float(np.mean([distance(v) for v in some])))
+        yield Metric("path distance", steps, share=False)
     if told and isinstance(field, ScoreField):
-        yield "kappa", resampled(told, kappa)
-        yield "mean absolute error", resampled(told, lambda some: float(np.mean([abs(v.value - v.gold) for v in some])))
+        yield Metric("kappa", resampled(told, kappa), share=False)
+        error = resampled(told, lambda some: float(np.mean([abs(v.value - v.gold) for v in some])))
+        yield Metric("mean absolute error", error, share=False)
         if ranked := ndcg(told, groups, field.low):
-            yield "nDCG", ranked
+            yield Metric("nDCG", ranked, share=False)
 
 
 def agrees(verdict: Verdict, level: int) -> bool:

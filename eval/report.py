@@ -19,9 +19,11 @@ import jinja2
 import numpy as np
 
 from eval.charts import confusion_chart, coverage_chart, reliability_chart
-from eval.figures import Figure, auroc, bootstrap, brier, coverage_curve, expected_calibration_error, share
+from eval.figures import Figure, Metric, bootstrap, coverage_curve, share
+from eval.metrics import metrics, trust
 from eval.record import Header, Run
-from eval.score import Kind, Verdict, counts, one_value, outcomes
+from eval.score import Kind, Verdict, counts, outcomes
+from eval.sets import Span
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.schema import LabelField, PathField
@@ -31,7 +33,6 @@ BINS, MOST_LABELS, MOST_ERRORS = 10, 20, 20
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 0.99)
 """Probabilities at which coverage and precision are told in numbers."""
 ONE_KIND = "not defined (all answers are of one kind)"
-NO_ANSWERS = "not defined (there are no answers)"
 FORMS = {
     "label": "by the text of its value",
     "codes": "by a letter for each value",
@@ -51,11 +52,13 @@ def facts(
     *,
     slices: Sequence[tuple[str, Figure]] = (),
     prompts: Mapping[str, str] | None = None,
+    spans: Mapping[str, set[Span]] | None = None,
 ) -> Facts:
     """All that a report says of a run, from the verdicts `found` on it.
 
     `slices` are figures of parts of the rows. `prompts` has the text that the model read, by record id; it is shown
-    for the verdicts that `worst` names. Raises SourceError where there is nothing to report on.
+    for the verdicts that `worst` names. `spans` has, by id, where labelled values stand. Raises SourceError
+    where there is nothing to report on.
     """
     if not found:
         raise SourceError("no values to report on")
@@ -70,9 +73,9 @@ def facts(
         "header": run.header.model_dump(mode="json"),
         "made": _made(run.header),
         "notes": _notes(run, task),
-        "headline": [{"figure": name, **asdict(figure)} for name, figure in _headline(found, task)],
+        "figures": [_metric(m) for m in metrics(task, found, examples, spans)],
         "values": {kind: kinds[kind] for kind in get_args(Kind)},
-        "calibration": _calibration(told_p, told),
+        "trust": [_metric(m) for m in trust(found)],
         "reliability": _reliability(told_p, told),
         "coverage": [dict(zip(("threshold", "coverage", "precision"), at, strict=True)) for at in curve],
         "tokens": dict(zip(("read", "cached", "written"), tokens, strict=True)),
@@ -97,7 +100,7 @@ def as_html(known: Facts) -> str:
         charts = [reliability_chart(known["reliability"]), coverage_chart(known["coverage"])]
     return env.get_template("report.html.jinja").render(
         r=known,
-        calibration=_told(known),
+        one_kind=ONE_KIND,
         charts=charts,
         thresholds=_thresholds(known),
         heat=[confusion_chart(f"confusion{i}", **confusion) for i, confusion in enumerate(known["confusions"])],
@@ -113,9 +116,9 @@ def as_markdown(known: Facts) -> str:
     """All facts as tables: of the coverage curve what holds at THRESHOLDS, of confusions those that happened."""
     tables: dict[str, Sequence[Mapping[str, Any]]] = {
         "What made it": [{"what": name, "is": text} for name, text in known["made"].items()],
-        "Figures": known["headline"],
+        "Figures": [_numbers(m) for m in known["figures"]],
         "Values": [known["values"]],
-        "Probabilities": [_told(known)],
+        "Probabilities": [_numbers(m) for m in known["trust"]],
         "Tokens a row": [known["tokens"]],
         "Reliability": [{"mean probability": b["p"], **b["right"]} for b in known["reliability"]],
         "Coverage and precision": _thresholds(known),
@@ -182,34 +185,9 @@ def _notes(run: Run, task: Task) -> list[str]:
     return notes
 
 
-def _headline(found: Sequence[Verdict], task: Task) -> Iterator[tuple[str, Figure]]:
-    """Shares with Wilson's interval where one field is asked, else figures of all values drawn by record."""
-    total = counts(found)
-    if not one_value(task):
-        yield "micro F1", bootstrap(found, lambda c: c.f1)
-        yield "precision", bootstrap(found, lambda c: c.precision)
-        yield "recall", bootstrap(found, lambda c: c.recall)
-        if not all(v.annotated for v in found):
-            yield "micro F1, published scoring", bootstrap(found, lambda c: c.f1, published=True)
-        return
-    yield "right", share(sum(v.kind in ("right", "absent") for v in found), len(found))
-    yield "answered", share(total.answered, len(found))
-    if total.answered:
-        yield "right of the answered", share(total.right, total.answered)
-
-
-def _calibration(p: Sequence[float], correct: Sequence[bool]) -> dict[str, float | None]:
-    if not p:
-        return dict.fromkeys(("ECE", "Brier score", "AUROC"))
-    rank = auroc(p, correct)
-    error = expected_calibration_error(p, correct, BINS)
-    return {"ECE": error, "Brier score": brier(p, correct), "AUROC": None if isnan(rank) else rank}
-
-
-def _told(known: Facts) -> dict[str, str]:
-    """The figures of probabilities as a reader gets them: a number, or why there is none."""
-    why = ONE_KIND if known["reliability"] else NO_ANSWERS
-    return {name: why if figure is None else f"{figure:.3f}" for name, figure in known["calibration"].items()}
+def _metric(metric: Metric) -> Facts:
+    numbers = {name: None if isnan(number) else number for name, number in asdict(metric.figure).items()}
+    return {"figure": metric.name, **numbers, "share": metric.share}
 
 
 def _reliability(p: Sequence[float], correct: Sequence[bool]) -> list[Facts]:
@@ -256,20 +234,30 @@ def _fields(found: Sequence[Verdict]) -> list[Facts]:
     each: dict[str, list[Verdict]] = {}
     for verdict in found:
         each.setdefault(verdict.field, []).append(verdict)
-    total = {name: counts(mine) for name, mine in each.items()}
-    rows = [
-        {
-            "field": name,
-            "precision": c.precision if c.answered else None,
-            "recall": c.recall if c.labelled else None,
-            "F1": c.f1 if c.answered or c.labelled else None,
-            "n": len(each[name]),
-            "labelled": c.labelled,
-            "answered": c.answered,
-        }
-        for name, c in total.items()
-    ]
-    return sorted(rows, key=lambda row: -total[str(row["field"])].labelled)
+    return sorted((_field(name, mine) for name, mine in each.items()), key=lambda row: -row["labelled"])
+
+
+def _field(name: str, mine: Sequence[Verdict]) -> Facts:
+    """A field's figures; `low` and `high` are of its F1."""
+    c, f1 = counts(mine), bootstrap(mine, lambda c: c.f1)
+    some = bool(c.answered or c.labelled)
+    return {
+        "field": name,
+        "precision": c.precision if c.answered else None,
+        "recall": c.recall if c.labelled else None,
+        "F1": f1.value if some else None,
+        "low": f1.low if some else None,
+        "high": f1.high if some else None,
+        "n": len(mine),
+        "labelled": c.labelled,
+        "answered": c.answered,
+    }
+
+
+def _numbers(metric: Facts) -> Facts:
+    """A metric as a line of a table, with the reason where it is not defined."""
+    shown = {name: metric[name] for name in ("figure", "value", "low", "high", "n")}
+    return shown if metric["value"] is not None else {**shown, "value": ONE_KIND}
 
 
 def _error(verdict: Verdict, record: Mapping[str, str], prompt: str | None) -> Facts:

@@ -195,15 +195,23 @@ def counts(found: Iterable[Verdict], *, published: bool = False, normalized: boo
     return Counts(right, answered, labelled)
 
 
-def macro_f1(found: Sequence[Verdict]) -> float:
-    """Unweighted mean of the F1 of every label that is a right value somewhere; nan where there is none."""
-    labels = sorted({str(v.gold) for v in found if v.gold is not None})
-    if not labels:
-        return float("nan")
-    right = Counter(str(v.gold) for v in found if v.kind == "right")
-    gold = Counter(str(v.gold) for v in found if v.gold is not None)
-    said = Counter(str(v.value) for v in found if v.said)
-    return sum(2 * right[label] / (gold[label] + said[label]) for label in labels) / len(labels)
+def macro(found: Iterable[Verdict]) -> tuple[float, float, float]:
+    """Precision, recall and F1 of every label that is a right value somewhere, their unweighted means; nan where there
+    is none. A label that was never said has precision 0."""
+    right: Counter[str] = Counter()
+    gold: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    for v in found:
+        if v.gold is not None:
+            gold[str(v.gold)] += 1
+            right[str(v.gold)] += v.kind == "right"
+        if v.said:
+            said[str(v.value)] += 1
+    each = [Counts(right[label], said[label], n) for label, n in gold.items()]
+    if not each:
+        return (float("nan"),) * 3
+    p, r, f1 = (sum(parts) / len(each) for parts in zip(*((c.precision, c.recall, c.f1) for c in each), strict=True))
+    return p, r, f1
 
 
 def outcomes(found: Iterable[Verdict]) -> Counter[str]:

@@ -160,6 +160,11 @@ def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span
     return spans
 
 
+def spans_of(name: str, root: Path | None, split: str) -> dict[str, set[Span]] | None:
+    """The gold spans of a public set by its name; None for own files, and for a set that does not say where."""
+    return gold_spans(SETS[name], root, split) if root and SETS[name].spans else None
+
+
 def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Example]:
     """`count` examples drawn without replacement, or all of them in order."""
     if count is None or count >= len(examples):

@@ -9,28 +9,20 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from eval.calibrate import redo
-from eval.figures import (
-    Figure,
-    auroc,
-    bootstrap,
-    bootstrap_counts,
-    expected_calibration_error,
-    resampled,
-    share,
-)
+from eval.figures import Figure, share
 from eval.judged import rows_of
+from eval.metrics import metrics, trust
 from eval.plan import in_words
 from eval.record import Run, read_run
-from eval.score import Verdict, judge, macro_f1, one_value
-from eval.sets import SETS, gold_spans
-from eval.spans import span_counts
+from eval.score import Verdict, judge
+from eval.sets import SETS, spans_of
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -39,6 +31,8 @@ from tagger.task import Task
 
 RESULTS = Path(__file__).parent / "results"
 SCORED = RESULTS / "table.json"
+COLUMNS = ("accuracy", "macro F1", "span F1", "micro F1, published", "micro F1, strict", "ECE", "AUROC")
+"""The figures of the table, in order; the promises come behind them."""
 NO_ROWS = ", no labelled rows"
 """Behind the name of a set whose labelled rows were not used."""
 
@@ -130,13 +124,10 @@ def judged(entry: Decided, root: Path) -> tuple[Run, Task, list[Verdict]]:
 def scored(entry: Entry, root: Path) -> list[Row]:
     """All figures of one run against the labelled rows in `root`. Raises as `judged`."""
     run, task, verdicts = judged(entry, root)
-    found = dict(figures(task, verdicts))
-    known = SETS[run.header.set]
-    examples = labelled(run, root)[1] if known.spans or entry.promises else []
-    if known.spans:
-        texts = {e.record.id: e.record.values["title"] for e in examples}
-        spans = span_counts(verdicts, texts, gold_spans(known, root, run.header.split))
-        found = {"span F1": bootstrap_counts(list(spans.values()), lambda c: c.f1), **found}
+    examples = labelled(run, root)[1]
+    spans = spans_of(run.header.set, root, run.header.split)
+    every = {m.name: m.figure for m in (*metrics(task, verdicts, examples, spans), *trust(verdicts))}
+    found = {name: every[name] for name in COLUMNS if name in every}
     for promise in entry.promises:
         fitted = calibration_of(run, task, entry.calibrated)
         calibration = fitted.promising(promise, fitted.pool)
@@ -162,19 +153,6 @@ def calibration_of(run: Run, task: Task, name: bool | str = True) -> Calibration
     if not found:
         raise SourceError(f"no calibration for set {head.set!r} and model {head.model}", where=str(path))
     return found
-
-
-def figures(task: Task, found: Sequence[Verdict]) -> Iterator[tuple[str, Figure]]:
-    """The figures by which a task is judged, then how far its probabilities can be trusted."""
-    if one_value(task):
-        yield "accuracy", share(sum(v.kind == "right" for v in found), len(found))
-        yield "macro F1", resampled(found, macro_f1)
-    else:
-        yield "micro F1, published", bootstrap(found, lambda c: c.f1, published=True)
-        yield "micro F1, strict", bootstrap(found, lambda c: c.f1)
-    if any(v.p for v in found if v.said):
-        yield "ECE", resampled(found, lambda some: _trust(some, expected_calibration_error))
-        yield "AUROC", resampled(found, lambda some: _trust(some, auroc))
 
 
 def promised(precision: float, found: Sequence[Verdict]) -> dict[str, Figure]:
@@ -211,12 +189,6 @@ def as_markdown(found: Sequence[Row]) -> str:
 def _cell(row: Row) -> str:
     scale, digits = (1, 3) if row.metric in ("ECE", "AUROC") else (100, 1)
     return f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
-
-
-def _trust(found: Sequence[Verdict], figure: Callable[[Sequence[float], Sequence[bool]], float]) -> float:
-    """Of the values that were said: what is withheld is nobody's to trust."""
-    told = [v for v in found if v.said]
-    return figure([v.p for v in told], [v.correct for v in told])
 
 
 def _row(entry: Entry, run: Run, metric: str, figure: Figure) -> Row:

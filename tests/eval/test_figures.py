@@ -7,7 +7,7 @@ import math
 import pytest
 
 from eval.figures import auroc, bootstrap, brier, coverage_curve, expected_calibration_error, share
-from eval.score import Counts, Kind, Verdict, counts, macro_f1
+from eval.score import Counts, Kind, Verdict, counts, macro
 from tagger.errors import SourceError
 
 
@@ -51,10 +51,10 @@ def test_a_normalized_match_forgives_case_and_width() -> None:
     assert counts([verdict("1", "wrong", "250ML", "２５０ml")]).right == 0
 
 
-def test_macro_f1_weighs_labels_equally() -> None:
+def test_macro_figures_weigh_labels_equally() -> None:
     found = [verdict(str(i), "right", "a", "a") for i in range(8)] + [verdict("9", "wrong", "b", "a")]
 
-    assert macro_f1(found) == pytest.approx((16 / 17 + 0) / 2)
+    assert macro(found) == pytest.approx(((8 / 9 + 0) / 2, (1 + 0) / 2, (16 / 17 + 0) / 2))
 
 
 def test_the_bootstrap_draws_records() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from eval.kinds import figures_of_kind, kappa, ndcg
+from eval.kinds import kappa, metrics_of_kind, ndcg
 from eval.score import Verdict
 from tagger.schema import LabelField, PathField, ScoreField
 
@@ -17,7 +17,7 @@ def verdict(name: str, gold: object, value: object) -> Verdict:
 
 
 def figures(field: PathField | ScoreField, found: list[Verdict], groups: dict[str, str]) -> dict[str, float]:
-    return {name: figure.value for name, figure in figures_of_kind(field, found, groups)}
+    return {metric.name: metric.figure.value for metric in metrics_of_kind(field, found, groups)}
 
 
 def test_a_path_is_right_down_to_a_level() -> None:
@@ -59,4 +59,4 @@ def test_what_cannot_be_ranked_or_judged_has_no_figure() -> None:
 
 
 def test_other_kinds_have_no_figures_of_their_own() -> None:
-    assert not list(figures_of_kind(LabelField(labels=["a"]), [verdict("a", "a", "a")], {}))
+    assert not list(metrics_of_kind(LabelField(labels=["a"]), [verdict("a", "a", "a")], {}))
