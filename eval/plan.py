@@ -136,7 +136,12 @@ def write_plan(path: Path, chosen: Trial, model: str) -> None:
     said = f"# Chosen on {chosen.rows} dev rows with {model}: strict F1 {100 * chosen.f1:.1f} %, "
     said += f"{chosen.tokens:.0f} tokens a record.\n\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(said + tomli_w.dumps(chosen.plan.model_dump(mode="json", exclude_defaults=True)), "utf-8")
+    path.write_text(said + plan_text(chosen.plan), "utf-8")
+
+
+def plan_text(plan: Plan) -> str:
+    """A plan as plan.toml has it."""
+    return tomli_w.dumps(plan.model_dump(mode="json", exclude_defaults=True))
 
 
 def _more(

@@ -173,7 +173,11 @@ def sample(examples: Sequence[Example], count: int | None, seed: int) -> list[Ex
 
 
 def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
-    """Raise SourceError if a judged row is also shown to the model as a shot, case and white space aside."""
+    """Raise SourceError if a judged row is also shown to the model as a shot, case and white space aside, or was
+    labelled by a tagger."""
+    if pseudo := [e.record.id for e in judged if e.pseudo]:
+        hint = "pseudo-labels train; judge on rows that a person has labelled"
+        raise SourceError(f"{len(pseudo)} judged rows have pseudo-labels, the first is {pseudo[0]!r}", hint=hint)
     shown = {plain_text(e.record) for e in shots}
     if leaked := [e.record.id for e in judged if plain_text(e.record) in shown]:
         hint = "take them out of one of the two files"

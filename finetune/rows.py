@@ -6,12 +6,14 @@ so what is trained is what is asked.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError
 from tagger.example import Example
+from tagger.likeness import plain_text
 from tagger.pipeline import Tagger
 from tagger.prompt import Prompt, answer_text
 from tagger.task import Task
@@ -24,6 +26,11 @@ class TrainingRow:
     id: str
     prompt: Prompt
     completion: str
+
+
+def digests(examples: Iterable[Example]) -> list[str]:
+    """Twelve hex digits of the text of each record, case, width and white space aside: what an adapter has seen."""
+    return [hashlib.sha256(plain_text(example.record).encode()).hexdigest()[:12] for example in examples]
 
 
 def training_rows(

@@ -12,24 +12,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from pydantic import BaseModel, ConfigDict, Field
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM, EarlyStoppingCallback, Trainer, TrainingArguments, set_seed
+from transformers import (
+    AutoModelForCausalLM,
+    BitsAndBytesConfig,
+    EarlyStoppingCallback,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
 from transformers.trainer_utils import get_last_checkpoint
 
+from finetune.curves import loss_curves
 from finetune.packs import IGNORED, Encoded, collate, packs
-from tagger.adapter import CARD, Card
-from tagger.errors import EngineError
+from tagger.adapter import CARD, SEEN, Card, read_card
+from tagger.errors import EngineError, SettingsError
 from tagger.settings import settings as of_environment
 
 PARTS, BEFORE = "checkpoints", "before.json"
-HISTORY = "history.json"
-"""Losses by step, beside the adapter."""
+HISTORY, CURVES = "history.json", "curves.svg"
+"""Losses by step, beside the adapter, and a picture of them."""
 
 
 class Recipe(BaseModel):
@@ -58,6 +67,14 @@ class Recipe(BaseModel):
     """Magnitude and direction apart (Liu et al. 2024)."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Of the frozen weights; the adapter's own are float32."""
+    four_bit: bool = False
+    """Frozen weights in four bits (QLoRA; Dettmers et al. 2023); needs a CUDA GPU and bitsandbytes."""
+    balanced: bool = False
+    """Rows of rarer labels are repeated (finetune/augment.py)."""
+    changes: tuple[str, ...] = ()
+    """Copies of the rows to add: lower, upper, order, dropped, typos, wide (eval/robust.py)."""
+    least: int = Field(default=2, ge=0)
+    """Train rows that every label of a closed field needs."""
     seed: int = 0
 
 
@@ -71,16 +88,24 @@ class Trained:
 
 
 def train(
-    base: Path, rows: Sequence[Encoded], dev: Sequence[Encoded], recipe: Recipe, card: Card, folder: Path
+    base: Path,
+    rows: Sequence[Encoded],
+    dev: Sequence[Encoded],
+    recipe: Recipe,
+    card: Card,
+    folder: Path,
+    seen: Sequence[str] = (),
 ) -> Trained:
     """Train an adapter for the model in `base` into `folder`; what a killed run has left there is gone on with.
 
-    Raises EngineError when memory runs out.
+    `seen` are the digests (rows.py) of all rows that it learns from or is chosen by: nobody may judge it on them.
+    Raises SettingsError for a folder of another training, EngineError when memory runs out and for what this machine
+    cannot do.
     """
     set_seed(recipe.seed)
     torch.set_num_threads(of_environment().threads)
     dtype = getattr(torch, recipe.dtype)
-    model: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=dtype, local_files_only=True)
+    model = _frozen(base, recipe)
     lora = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules="all-linear",
         use_rslora=recipe.rslora, use_dora=recipe.dora, task_type="CAUSAL_LM",
@@ -94,24 +119,62 @@ def train(
         compute_loss_func=partial(_loss, smoothing=recipe.smoothing),
         callbacks=[EarlyStoppingCallback(recipe.patience)],
     )
-    begun = get_last_checkpoint(str(folder / PARTS)) if (folder / PARTS).is_dir() else None
     start = folder / PARTS / BEFORE
+    _claim(folder, card)
+    begun = get_last_checkpoint(str(folder / PARTS))
     try:
         if not start.is_file():
-            start.parent.mkdir(parents=True, exist_ok=True)
             start.write_text(json.dumps(trainer.evaluate()["eval_loss"]), "utf-8")
         trainer.train(resume_from_checkpoint=begun)
     except (torch.OutOfMemoryError, MemoryError) as error:
         hint = "lower `pack` (rows read in one pass) or `rank`, or choose a smaller model"
         raise EngineError(f"memory ran out: {str(error).splitlines()[0]}", hint=hint) from None
-    history = [entry for entry in trainer.state.log_history if "loss" in entry or "eval_loss" in entry]
-    before = float(start.read_text("utf-8"))
-    after = min(entry["eval_loss"] for entry in history if "eval_loss" in entry)
+    before = {"step": 0, "eval_loss": float(start.read_text("utf-8"))}
+    history = [before, *(e for e in trainer.state.log_history if "loss" in e or "eval_loss" in e)]
     trainer.model.save_pretrained(str(folder))
     (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
+    (folder / CURVES).write_text(loss_curves(history), "utf-8")
+    (folder / SEEN).write_text("".join(f"{digest}\n" for digest in seen), "utf-8")
     (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
     shutil.rmtree(folder / PARTS)
-    return Trained(folder, before, after)
+    return trained(folder)
+
+
+def _claim(folder: Path, card: Card) -> None:
+    """Make the folder that of this training; SettingsError if another one was begun there."""
+    parts = folder / PARTS
+    if (parts / CARD).is_file():
+        if read_card(parts) != card:
+            hint = "choose another --out, or remove the folder"
+            raise SettingsError(
+                "a training of other rows or with other settings was begun here", where=str(folder), hint=hint
+            )
+        return
+    parts.mkdir(parents=True, exist_ok=True)
+    (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def _frozen(base: Path, recipe: Recipe) -> Any:
+    """The model whose weights stay as they are."""
+    dtype = getattr(torch, recipe.dtype)
+    if not recipe.four_bit:
+        return AutoModelForCausalLM.from_pretrained(str(base), dtype=dtype, local_files_only=True)
+    if not torch.cuda.is_available() or find_spec("bitsandbytes") is None:
+        hint = "leave it out of the recipe, or train on a GPU after: pip install bitsandbytes"
+        raise EngineError("four_bit needs a CUDA GPU and bitsandbytes", hint=hint)
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        str(base), dtype=dtype, local_files_only=True, quantization_config=bits
+    )
+    return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
+def trained(folder: Path) -> Trained:
+    """What a finished training in `folder` has reached."""
+    losses = [e["eval_loss"] for e in json.loads((folder / HISTORY).read_text("utf-8")) if "eval_loss" in e]
+    return Trained(folder, losses[0], min(losses[1:]))
 
 
 def versions() -> dict[str, str]:

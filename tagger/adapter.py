@@ -20,6 +20,8 @@ from tagger.weights import find_model
 CARD = "tagger.json"
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+SEEN = "seen.txt"
+"""Digests of the rows that it has learned from or was chosen by, one a line (finetune/rows.py)."""
 
 
 class Card(BaseModel):
@@ -35,7 +37,7 @@ class Card(BaseModel):
     rows: int
     """Labelled rows that it has seen."""
     rows_id: str
-    """Eight hex digits of those rows: the gate refuses to judge on one of them."""
+    """Twelve hex digits of those rows (eval/record.py)."""
     settings: Mapping[str, object] = {}
     """How it was trained."""
     versions: Mapping[str, str] = {}

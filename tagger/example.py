@@ -28,6 +28,8 @@ class Example:
     """Other values that are right too, where labellers gave several."""
     annotated: frozenset[str] | None = None
     """Fields that a labeller looked at, absent ones among them; None: all of them."""
+    pseudo: bool = False
+    """Whether the answer is a tagger's own: it may teach, never judge."""
 
     def is_right(self, name: str, value: Any) -> bool:
         """Whether `value` is a right value of field `name`."""
@@ -80,7 +82,7 @@ def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column],
     wrong += [f"{name}: {why}" for name, others in also.items() for v in others if (why := fields[name].problem(v))]
     if wrong:
         raise TaskError(f"the answer breaks the schema: {'; '.join(wrong)}", where=where)
-    return Example(record, dict(answer), also, annotated)
+    return Example(record, dict(answer), also, annotated, pseudo=bool(row.get("pseudo")))
 
 
 def dig(row: Mapping[str, Any], path: str) -> Any:

@@ -8,6 +8,7 @@ columns of all rows.
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,7 +94,9 @@ class PackedModel:
         if adapter and adapter not in self._adapters:
             name = f"adapter{len(self._adapters)}"
             try:
-                self.hf.load_adapter(adapter, adapter_name=name)
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are wanted
+                    self.hf.load_adapter(adapter, adapter_name=name)
             except ImportError:
                 raise EngineError("adapters need peft", hint="pip install 'tagger[finetune]'") from None
             except (OSError, ValueError, RuntimeError) as error:
