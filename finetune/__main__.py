@@ -80,7 +80,6 @@ def gate(
     folder: Annotated[
         Path, typer.Option("--out", help="Folder of adapter, runs and decision; a killed trial goes on.")
     ],
-    target: Annotated[float, typer.Option("--target", min=0, max=1, help="The figure that the task is to reach.")],
     data: Data = None,
     new: New = None,
     dev: Dev = None,
@@ -102,6 +101,9 @@ def gate(
     engine: Annotated[str, typer.Option("--engine", help="The engine that serves.")] = "auto",
     recipe: RecipeFile = None,
     adapter: Annotated[Path | None, typer.Option("--adapter", help="Judge this adapter; none is trained.")] = None,
+    target: Annotated[
+        float | None, typer.Option("--target", min=0, max=1, help="The figure to reach, instead of the task's own.")
+    ] = None,
     try_only: Annotated[bool, typer.Option("--try", help="Decide, but leave the task as it is.")] = False,
 ) -> None:
     """Train an adapter if the task needs one, and let it take over only if it is proved better."""
@@ -118,6 +120,9 @@ def gate(
     judged = sample(judged, judges, settings.seed)
     if not judged:
         raise SettingsError("no rows that judge", hint="give them with --test: neither train nor dev rows")
+    target = target or loaded.definition.target
+    if not target:
+        raise SettingsError("the task has no target", hint="write `target = 0.9` into task.toml, or give --target")
     folder.mkdir(parents=True, exist_ok=True)
     trial = Trial(
         task=loaded, plan=planned(loaded, plan).plan, train=known, dev=chosen_on, judged=judged, target=target,

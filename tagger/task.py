@@ -59,6 +59,8 @@ class Definition(BaseModel):
     """Where a labelled row keeps its right answers: a dotted path to an object of field -> value."""
     adapter: str | None = None
     """A LoRA adapter that was proved better than the prompt alone: folder or hub id."""
+    target: float | None = Setting(default=None, gt=0, le=1)
+    """The share right, or micro F1, that the task is to reach: short of it an adapter is worth trying."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Task:
     def version(self) -> str:
         """Twelve hex digits over template (with includes), fields, columns and examples."""
         parts = [
-            self.definition.model_dump_json(exclude={"adapter"}),
+            self.definition.model_dump_json(exclude={"adapter", "target"}),
             self.template_source,
             json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,6 +17,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 KINDS = {"tea": ("green", "black", "herbal", "iced"), "shoe": ("running", "leather", "canvas", "hiking")}
+COLOURS = ("red", "blue", "grey", "gold", "pink", "dark", "pale", "good", "best", "dear", "rare", "fair")
 SIZES = ("small", "large", "new", "old", "fine", "plain")
 
 
@@ -35,6 +37,14 @@ def labelled_goods() -> list[Example]:
         for size in SIZES
     ]
     return [Example(Record(title, {"title": title}), {"kind": kind}) for title, kind in titles[::2] + titles[1::2]]
+
+
+@pytest.fixture
+def many(labelled_goods: list[Example]) -> list[Example]:
+    """144 goods in a drawn order: 72 train, 12 choose, 60 judge."""
+    plain = {e.record.id.partition(" ")[2]: e.answer for e in labelled_goods}
+    more = [Example(Record(f"{c} {n}", {"title": f"{c} {n}"}), answer) for c in COLOURS for n, answer in plain.items()]
+    return Random(0).sample([*labelled_goods, *more], 144)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from tagger.calibration import Calibration
 from tagger.engines.base import Completion, Request
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.example import Example
-from tagger.record import Record
 from tagger.task import Task, load_task
 
 pytest.importorskip("torch", reason="the extra [cpu] is not installed")
@@ -25,7 +23,6 @@ pytest.importorskip("peft", reason="the extra [finetune] is not installed")
 RECIPE = {
     "rank": 16, "rate": 0.001, "epochs": 6, "pack": 4, "packs": 1, "dtype": "float32", "patience": 50,
 }  # fmt: skip
-COLOURS = ("red", "blue", "grey", "gold", "pink", "dark", "pale", "good", "best", "dear", "rare", "fair")
 
 
 @pytest.fixture
@@ -40,14 +37,6 @@ def shop(tmp_path: Path) -> Task:
     )
     (folder / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["kind"]\n\n[shots]\nprior = 0.0\n', "utf-8")
     return load_task(folder)
-
-
-@pytest.fixture
-def many(labelled_goods: list[Example]) -> list[Example]:
-    """144 goods in a drawn order: 72 train, 12 choose, 60 judge."""
-    plain = {e.record.id.partition(" ")[2]: e.answer for e in labelled_goods}
-    more = [Example(Record(f"{c} {n}", {"title": f"{c} {n}"}), answer) for c in COLOURS for n, answer in plain.items()]
-    return Random(0).sample([*labelled_goods, *more], 144)
 
 
 def trial(task: Task, rows: Sequence[Example], model: Path, folder: Path, **more: Any) -> Any:

@@ -1,0 +1,147 @@
+"""The way that a person takes: from labelled rows to a task that names an adapter, and back, by commands alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tagger.example import Example
+from tagger.task import load_task
+
+pytest.importorskip("torch", reason="the extra [cpu] is not installed")
+pytest.importorskip("peft", reason="the extra [finetune] is not installed")
+
+TASK = """
+about = "What is it?"
+target = 0.95
+
+[columns.title]
+
+[fields.kind]
+kind = "label"
+labels = ["drink", "wear"]
+"""
+PLAN = """
+[[ask]]
+form = "label"
+fields = ["kind"]
+
+[shots]
+prior = 0.0
+"""
+RECIPE = 'rank = 16\nrate = 0.001\nepochs = 6\npack = 4\npacks = 1\ndtype = "float32"\npatience = 50\n'
+
+
+def command(*arguments: str | Path, module: str = "finetune") -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "COLUMNS": "200", "HF_HUB_OFFLINE": "1"}
+    line = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False, env=env, timeout=300)
+
+
+@pytest.fixture
+def place(tmp_path: Path, many: list[Example]) -> Path:
+    """A task with its rows, as a user has them."""
+    (tmp_path / "goods").mkdir()
+    (tmp_path / "goods" / "task.toml").write_text(TASK, "utf-8")
+    (tmp_path / "goods" / "plan.toml").write_text(PLAN, "utf-8")
+    (tmp_path / "recipe.toml").write_text(RECIPE, "utf-8")
+    for name, rows in (("train", many[:72]), ("dev", many[72:84]), ("test", many[84:])):
+        lines = [json.dumps({"record": {"id": e.record.id, **e.record.values}, "answer": e.answer}) for e in rows]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    return tmp_path
+
+
+def gate(place: Path, model: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    files = [part for name in ("data", "dev", "test") for part in (f"--{name}", place / f"{name}.jsonl")]
+    files[1] = place / "train.jsonl"
+    return command(
+        "gate", place / "goods", *files, "--out", place / "trial", "--model", model, "--recipe",
+        place / "recipe.toml", *more,
+    )  # fmt: skip
+
+
+def test_from_rows_to_an_adapter_and_back(place: Path, tiny_model: Path) -> None:
+    done = gate(place, tiny_model)
+
+    assert done.returncode == 0, done.stderr
+    assert "promoted: all checks passed" in done.stdout
+    decision = json.loads((place / "trial" / "decision.json").read_text("utf-8"))
+    assert decision["verdict"] == "promoted"
+    assert decision["settings"]["rank"] == 16
+    assert load_task(place / "goods").definition.adapter == str(place / "trial" / "adapter")
+    assert "<svg" in (place / "trial" / "adapter" / "curves.svg").read_text("utf-8")
+
+    titles = place / "titles.jsonl"
+    titles.write_text('{"title": "fine green tea"}\n', "utf-8")
+    tagged = command(
+        "tag", titles, "--task", place / "goods", "--model", tiny_model, "--out", place / "tags", module="tagger"
+    )  # fmt: skip
+    assert tagged.returncode == 0, tagged.stderr
+    manifest = json.loads((place / "tags" / "manifest.json").read_text("utf-8"))
+    assert manifest["adapter"].startswith("adapter@")
+
+    merged = command("export", place / "trial" / "adapter", "--out", place / "merged")
+    assert merged.returncode == 0, merged.stderr
+    assert (place / "merged" / "config.json").is_file()
+
+    back = command("rollback", place / "goods")
+    assert back.returncode == 0, back.stderr
+    assert (place / "goods" / "task.toml").read_text("utf-8") == TASK
+
+
+def test_trying_changes_nothing(place: Path, tiny_model: Path) -> None:
+    done = gate(place, tiny_model, "--try", "--adapter", str(place / "none"))
+
+    assert done.returncode == 2
+    assert "the adapter does not say which rows it has seen" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (place / "goods" / "task.toml").read_text("utf-8") == TASK
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"balances": True}, "balances"),
+        ({"four_bit": True}, "four_bit needs a CUDA GPU and bitsandbytes"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_plainly(
+    change: dict[str, object], message: str, place: Path, tiny_model: Path
+) -> None:
+    lines = [f"{name} = {json.dumps(value)}\n" for name, value in change.items()]
+    (place / "recipe.toml").write_text("".join(lines), "utf-8")
+
+    done = command(
+        "run", place / "goods", "--data", place / "train.jsonl", "--dev", place / "dev.jsonl", "--out", place / "a",
+        "--model", tiny_model, "--recipe", place / "recipe.toml",
+    )  # fmt: skip
+
+    assert done.returncode == 2, done.stdout
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.model
+def test_a_real_model_learns_in_a_few_steps(tmp_path: Path) -> None:
+    """SmolLM2-135M on the shipped examples: dev loss falls."""
+    rows = (load_task("category").folder or Path()) / "examples.jsonl"
+    lines = rows.read_text("utf-8").splitlines()
+    (tmp_path / "train.jsonl").write_text("\n".join(lines[:40]) + "\n", "utf-8")
+    (tmp_path / "dev.jsonl").write_text("\n".join(lines[40:]) + "\n", "utf-8")
+    (tmp_path / "recipe.toml").write_text("epochs = 2\nevaluations = 2\nleast = 0\nrate = 0.0005\n", "utf-8")
+
+    done = command(
+        "run", "category", "--data", tmp_path / "train.jsonl", "--dev", tmp_path / "dev.jsonl", "--out", tmp_path / "a",
+        "--model", "smollm2-135m-instruct", "--recipe", tmp_path / "recipe.toml",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    losses = [
+        e["eval_loss"] for e in json.loads((tmp_path / "a" / "history.json").read_text("utf-8")) if "eval_loss" in e
+    ]
+    assert min(losses[1:]) < 0.8 * losses[0]
