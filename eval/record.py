@@ -157,7 +157,8 @@ def read_run(path: Path) -> Run:
 def based_on(path: Path, header: Header) -> Run:
     """The run in `path`, which may differ from `header` in its variant alone; SourceError if it is another."""
     found = read_run(path)
-    same = set(Header.model_fields) - {"variant", "versions"}
+    # The id of the plan says what it is; its text has the names that settings had when it was written down.
+    same = set(Header.model_fields) - {"variant", "versions", "plan_text"}
     if differing := sorted(name for name in same if getattr(found.header, name) != getattr(header, name)):
         raise SourceError(f"the runs differ in more than the change: {', '.join(differing)}", where=str(path))
     return found
