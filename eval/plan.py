@@ -56,7 +56,7 @@ class Trial:
 
 def candidates(task: Task, with_pool: bool) -> list[Plan]:
     """Plans worth trying for a task: forms, numbers of shots and, for many labels, shortlists."""
-    if task.plan.ask != (task.plan.ask[0],) or task.plan.ask[0].form == "json":
+    if task.plan.ask != (task.plan.ask[0],) or task.plan.ask[0].as_object:
         asks = [task.plan.ask]  # several fields are asked as the task's own plan has it
     else:
         name = task.plan.ask[0].fields[0]

@@ -37,6 +37,7 @@ FORMS = {
     "label": "by the text of its value",
     "codes": "by a letter for each value",
     "json": "as one JSON object",
+    "dense": "as one JSON object with null for absent values",
     "levels": "level by level",
 }
 

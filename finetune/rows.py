@@ -46,7 +46,7 @@ def training_rows(
         raise SettingsError("there are no training rows for a plan that asks level by level", hint=hint)
     tagger = Tagger(task, engine=ScriptedEngine(), shots=shots, calibrated=False)
     for ask in task.plan.ask:
-        answered = [e for e in examples if ask.form == "json" or ask.fields[0] in e.answer]
+        answered = [e for e in examples if ask.as_object or ask.fields[0] in e.answer]
         for example, prompt in zip(answered, tagger.prompts(ask, [e.record for e in answered]), strict=True):
             fields = {n: f for n, f in task.asked(example.record).items() if n in ask.fields}
             yield TrainingRow(example.record.id, prompt, answer_text(ask, fields, example.answer))

@@ -30,9 +30,9 @@ class NoAnswer:
 
 
 def constraint(ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
-    """What the engine may write: one of the values' texts or codes, or a sparse JSON object."""
-    if ask.form == "json":
-        return Constraint(object_grammar(fields))
+    """What the engine may write: one of the values' texts or codes, or a JSON object."""
+    if ask.as_object:
+        return Constraint(object_grammar(fields, dense=ask.form == "dense"))
     choices = tuple(choice_values(ask, fields))
     return Constraint(choice_grammar(choices), choices)
 
@@ -71,7 +71,7 @@ def read_answer(ask: Ask, fields: Mapping[str, FieldBase], completion: Completio
         return NoAnswer(f"the prompt does not fit: {completion.text}")
     if completion.finish_reason == "length":
         return NoAnswer(f"the answer did not end within {completion.tokens_out} tokens")
-    if ask.form != "json":
+    if not ask.as_object:
         choices = choice_values(ask, fields)
         if completion.text not in choices:
             return NoAnswer(f"{completion.text!r} is none of the values that may be answered")
@@ -82,9 +82,11 @@ def read_answer(ask: Ask, fields: Mapping[str, FieldBase], completion: Completio
         return NoAnswer(f"not JSON ({error}): {completion.text!r:.80}")
     if not isinstance(found, dict):
         return NoAnswer(f"expected a JSON object, found {completion.text!r:.80}")
-    values = {name: read_value(fields[name], value) if name in fields else value for name, value in found.items()}
+    dense = ask.form == "dense"
+    told = {name: value for name, value in found.items() if not (dense and value is None)}
+    values = {name: read_value(fields[name], value) if name in fields else value for name, value in told.items()}
     if wrong := problems(fields, values):
         return NoAnswer("; ".join(wrong))
-    if spell(fields, values) != completion.text:
+    if spell(fields, values, dense=dense) != completion.text:
         return NoAnswer(f"not written as the grammar has it: {completion.text!r:.80}")
     return Answer(values, completion)

@@ -48,7 +48,7 @@ class Scores:
 
 def raw_scores(ask: Ask, fields: Mapping[str, FieldBase], answer: Answer) -> dict[str, Scores]:
     """The model's scores of each answered field; `rows` is still empty."""
-    if ask.form != "json":
+    if not ask.as_object:
         spelled = choice_values(ask, fields)
         masses = answer.completion.masses or path_masses(answer.completion.steps, list(spelled))
         return {ask.fields[0]: Scores(_named(masses, fields[ask.fields[0]], spelled), {})}

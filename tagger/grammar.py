@@ -42,21 +42,21 @@ def choice_grammar(choices: Sequence[str]) -> str:
     return "root ::= " + " | ".join(_literal(choice) for choice in choices) + "\n"
 
 
-def object_grammar(fields: Mapping[str, FieldBase]) -> str:
-    """A grammar of sparse JSON objects: fields in the declared order, absent ones left out."""
-    items = [
-        (f"{_literal(json.dumps(name, ensure_ascii=False) + ': ')} {_value(field)}", field.required)
-        for name, field in fields.items()
-    ]
+def object_grammar(fields: Mapping[str, FieldBase], *, dense: bool = False) -> str:
+    """A grammar of JSON objects with the fields in the declared order: absent ones left out, or null if `dense`."""
+    items = []
+    for name, field in fields.items():
+        value = f'({_value(field)} | "null")' if dense and not field.required else _value(field)
+        items.append((f"{_literal(json.dumps(name, ensure_ascii=False) + ': ')} {value}", field.required or dense))
     return f'root ::= "{{" {_sequence("m", items)} "}}"\n' + _rules("m", items) + _value_rules(fields) + _TERMINALS
 
 
-def spell(fields: Mapping[str, FieldBase], values: Mapping[str, Any]) -> str:
-    """The one way to write `values` as an answer: what `object_grammar(fields)` allows."""
+def spell(fields: Mapping[str, FieldBase], values: Mapping[str, Any], *, dense: bool = False) -> str:
+    """The one way to write `values` as an answer: what `object_grammar` of the same allows."""
     members = [
-        f"{json.dumps(name, ensure_ascii=False)}: {spell_value(field, values[name])}"
+        f"{json.dumps(name, ensure_ascii=False)}: {spell_value(field, values[name]) if name in values else 'null'}"
         for name, field in fields.items()
-        if name in values
+        if name in values or dense
     ]
     return "{" + ", ".join(members) + "}"
 

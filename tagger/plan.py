@@ -37,11 +37,18 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    form: Literal["json", "label", "codes", "levels"]
+    form: Literal["json", "dense", "label", "codes", "levels"]
+    """json: one object without the fields that are absent; dense: one with all of them, null for absent."""
     fields: tuple[str, ...] = ()
-    """Names of the fields asked; empty in a json ask means all that no other ask names."""
+    """Names of the fields asked; empty in a json or dense ask means all that no other ask names."""
     shortlist: int = Setting(default=0, ge=0)
     """Ask only about so many values, ranked for each record (shortlist.py); 0: about all. For large label sets."""
+
+
+    @property
+    def as_object(self) -> bool:
+        """Whether the answer is a JSON object."""
+        return self.form in ("json", "dense")
 
 
 class Shots(BaseModel):
@@ -126,7 +133,7 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
     for ask in asks:
         if ask.shortlist and ask.form != "label":
             raise TaskError(f"a {ask.form} ask takes no shortlist", where=where, hint='use form = "label"')
-        if ask.form != "json":
+        if not ask.as_object:
             _check_closed(ask, fields, where)
     return plan
 

@@ -67,7 +67,7 @@ def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: It
     context = {
         "task": task,
         "fields": fields,
-        "form": ask.form,
+        "form": "json" if ask.as_object else ask.form,
         "codes": _codes(ask, fields),
         "shortlist": ask.shortlist > 0 or ask.form == "levels",
     }
@@ -91,8 +91,8 @@ def render(
 
 def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, object]) -> str:
     """The bytes that the grammar of `ask` allows for `answer`: what shots show and training targets are."""
-    if ask.form == "json":
-        return spell(fields, {name: answer[name] for name in fields if name in answer})
+    if ask.as_object:
+        return spell(fields, {name: answer[name] for name in fields if name in answer}, dense=ask.form == "dense")
     (name,) = ask.fields
     choices = closed_values(fields[name]) or {}
     text = next(text for text, value in choices.items() if value == answer[name])

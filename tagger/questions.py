@@ -107,7 +107,7 @@ class Questions:
 
 def showable(task: Task, examples: Sequence[Example]) -> list[Example]:
     """Examples that answer every field that is asked by itself; the others cannot be shown as shots."""
-    alone = [ask.fields[0] for ask in task.plan.ask if ask.form != "json"]
+    alone = [ask.fields[0] for ask in task.plan.ask if not ask.as_object]
     return [e for e in examples if all(name in e.answer for name in alone if name in task.asked(e.record))]
 
 

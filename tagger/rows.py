@@ -53,7 +53,7 @@ class Rows:
 
         `shares` are those of the record, for a closed field asked by itself.
         """
-        if ask.form != "json":
+        if not ask.as_object:
             return {
                 name: replace(scores, rows={text: shares[text] for text in scores.model}) if shares else scores
                 for name, scores in found.items()
@@ -79,7 +79,7 @@ class Rows:
 def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> RowPrior | None:
     name = ask.fields[0]
     answered = [(e.record, e.answer[name]) for e in examples if name in e.answer]
-    if ask.form == "json" or not answered:
+    if ask.as_object or not answered:
         return None
     field = task.fields[name]
     rows = [(record, value_text(field, value)) for record, value in answered]

@@ -62,6 +62,17 @@ def test_fields_may_be_left_out_but_required_ones_may_not(shop: Path) -> None:
     assert not accepts(grammar, '{"kind": "tea"}')
 
 
+def test_a_dense_object_names_every_field(shop: Path) -> None:
+    fields = load_task(shop).fields
+    grammar, written = object_grammar(fields, dense=True), spell(fields, {"kind": "tea", "leaf": "Food > Tea"}, dense=True)
+
+    assert list(json.loads(written)) == list(fields)
+    assert accepts(grammar, written)
+    assert accepts(grammar, spell(fields, load_task(shop).examples[0].answer, dense=True))
+    assert not accepts(grammar, spell(fields, {"kind": "tea", "leaf": "Food > Tea"}))
+    assert not accepts(grammar, written.replace('"kind": "tea"', '"kind": null'))  # required
+
+
 def test_a_choice_allows_its_sentences_alone() -> None:
     grammar = choice_grammar(['a "b"', "茶", "a\\"])
 
