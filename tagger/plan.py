@@ -44,7 +44,6 @@ class Ask(BaseModel):
     shortlist: int = Setting(default=0, ge=0)
     """Ask only about so many values, ranked for each record (shortlist.py); 0: about all. For large label sets."""
 
-
     @property
     def as_object(self) -> bool:
         """Whether the answer is a JSON object."""

@@ -64,7 +64,10 @@ def test_fields_may_be_left_out_but_required_ones_may_not(shop: Path) -> None:
 
 def test_a_dense_object_names_every_field(shop: Path) -> None:
     fields = load_task(shop).fields
-    grammar, written = object_grammar(fields, dense=True), spell(fields, {"kind": "tea", "leaf": "Food > Tea"}, dense=True)
+    grammar, written = (
+        object_grammar(fields, dense=True),
+        spell(fields, {"kind": "tea", "leaf": "Food > Tea"}, dense=True),
+    )
 
     assert list(json.loads(written)) == list(fields)
     assert accepts(grammar, written)
