@@ -72,7 +72,7 @@ def calibrate(
     if not path and own.plan.id != calibration.plan:
         hint = "make its plan the task's own first, or write elsewhere with --out"
         raise SettingsError(f"the run was asked by plan {calibration.plan}, the task by {own.plan.id}", hint=hint)
-    path = path or calibration_file(loaded.folder, calibration.model)
+    path = path or calibration_file(loaded.folder, calibration.model, calibration.adapter)
     save_calibration(path, calibration)
     out.print(f"written: {path}", highlight=False, soft_wrap=True)
 

@@ -146,9 +146,15 @@ def calibration_of(run: Run, task: Task, name: bool | str = True) -> Calibration
     there is none."""
     head = run.header
     assert task.folder
-    path = task.folder / name if isinstance(name, str) else calibration_file(task.folder, head.model)
+    path = task.folder / name if isinstance(name, str) else calibration_file(task.folder, head.model, head.adapter)
     plan, _, pool = head.plan.partition("+")
-    expected = {"task_version": head.task_version, "plan": plan, "model": head.model, "pool": pool, "adapter": None}
+    expected = {
+        "task_version": head.task_version,
+        "plan": plan,
+        "model": head.model,
+        "pool": pool,
+        "adapter": head.adapter,
+    }
     found = load_calibration(path, expected)
     if not found:
         raise SourceError(f"no calibration for set {head.set!r} and model {head.model}", where=str(path))

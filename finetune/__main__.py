@@ -17,6 +17,7 @@ from finetune.rows import training_rows
 from tagger.cli import run_app
 from tagger.errors import SettingsError
 from tagger.example import Example
+from tagger.likeness import plain_text
 from tagger.sources import records
 from tagger.task import Task, load_task
 
@@ -42,6 +43,7 @@ PlanFile = Annotated[
     Path | None, typer.Option("--plan", help="A plan.toml to ask the adapter by, instead of the task's.")
 ]
 Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder or a hub id.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the draws; a recipe has its own for training.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="TOML with settings of finetune/train.py.")]
 
 
@@ -64,12 +66,13 @@ def run(
     plan: PlanFile = None,
     model: Model = None,
     recipe: RecipeFile = None,
+    seed: Seed = 0,
 ) -> None:
     """Train a LoRA adapter on labelled rows; dev rows say when to stop."""
     from finetune.adapt import adapt, read_recipe
 
     settings = read_recipe(recipe)
-    loaded, known, held = _rows(task, data, new, dev, root, count, looks, settings.seed)
+    loaded, known, held = _rows(task, data, new, dev, root, count, looks, seed)
     found = adapt(planned(loaded, plan), known, held, settings, _model(model), folder, shots=shots)
     out.print(f"dev loss {found.before:.3f} -> {found.after:.3f}: {found.folder}", highlight=False, soft_wrap=True)
 
@@ -100,6 +103,7 @@ def gate(
     model: Model = None,
     engine: Annotated[str, typer.Option("--engine", help="The engine that serves.")] = "auto",
     recipe: RecipeFile = None,
+    seed: Seed = 0,
     adapter: Annotated[Path | None, typer.Option("--adapter", help="Judge this adapter; none is trained.")] = None,
     target: Annotated[
         float | None, typer.Option("--target", min=0, max=1, help="The figure to reach, instead of the task's own.")
@@ -108,35 +112,37 @@ def gate(
 ) -> None:
     """Train an adapter if the task needs one, and let it take over only if it is proved better."""
     from finetune.adapt import read_recipe
-    from finetune.promote import promote
+    from finetune.promote import Record, has_folder, keep, promote
     from finetune.trial import Trial, hold
 
     settings = read_recipe(recipe)
-    loaded, known, chosen_on = _rows(task, data, new, dev, root, count, looks, settings.seed)
-    loaded = planned(loaded, before)
-    judged = (
-        rows_of_set(loaded, labelled_set(task, root)[1], root, DEFAULT_SPLIT) if root else read_all(loaded, held or [])
-    )
-    judged = sample(judged, judges, settings.seed)
+    own, known, chosen_on = _rows(task, data, new, dev, root, count, looks, seed)
+    loaded = planned(own, before)
+    if root and held:
+        raise SettingsError("--root brings the rows that judge; --test is for your own")
+    judged = rows_of_set(own, labelled_set(task, root)[1], root, DEFAULT_SPLIT) if root else read_all(own, held or [])
+    judged = sample(judged, judges, seed)
     if not judged:
         raise SettingsError("no rows that judge", hint="give them with --test: neither train nor dev rows")
-    target = target or loaded.definition.target
-    if not target:
+    aim = own.definition.target if target is None else target
+    if aim is None:
         raise SettingsError("the task has no target", hint="write `target = 0.9` into task.toml, or give --target")
     folder.mkdir(parents=True, exist_ok=True)
     trial = Trial(
-        task=loaded, plan=planned(loaded, plan).plan, train=known, dev=chosen_on, judged=judged, target=target,
+        task=loaded, plan=planned(own, plan).plan, train=known, dev=chosen_on, judged=judged, target=aim,
         model=_model(model), folder=folder, pooled=shots, engine=engine, recipe=settings,
         names=(task, "dev", DEFAULT_SPLIT) if root else (loaded.id, OWN, OWN),
         told=lambda line: out.print(line, highlight=False),
     )  # fmt: skip
     found = hold(trial, adapter)
-    (folder / "decision.json").write_text(found.decision.model_dump_json(indent=1) + "\n", "utf-8")
     _show(found.decision)
-    if found.decision.verdict == "promoted" and not (try_only or root):
-        record = promote(loaded, trial.plan, found.adapter, found.calibration, found.decision)
-        out.print(f"task.toml names the adapter; to go back: python -m finetune rollback {task}  ({record})",
+    if found.decision.verdict == "accepted" and not try_only and has_folder(own):
+        record = promote(own, trial.plan, found.adapter, found.calibration, found.decision)
+        out.print(f"task.toml names the adapter ({record}); to go back: python -m finetune rollback {task}",
                   highlight=False, soft_wrap=True)  # fmt: skip
+    else:
+        record = keep(folder if root or own.folder is None else own.folder, Record(decision=found.decision))
+        out.print(f"the task stays as it is ({record})", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -244,7 +250,9 @@ def _rows(
     else:
         loaded = load_task(task)
         known, held = read_all(loaded, data or []), read_all(loaded, dev or [])
-    known = [*sample(known, count, seed), *read_all(loaded, new or [])]
+    later = read_all(loaded, new or [])
+    again = {plain_text(row.record) for row in later}  # a row that was reviewed anew has its new label alone
+    known = [*(row for row in sample(known, count, seed) if plain_text(row.record) not in again), *later]
     held = sample(held, looks, seed)
     refuse_leaks(held, known)
     return loaded, known, held

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from eval.record import rows_id
 from eval.sets import refuse_leaks
 from finetune.augment import balanced, changed, refuse_few
 from finetune.packs import encode
@@ -57,7 +57,7 @@ def adapt(
     rows, held = (encode(training_rows(task, part, pool), chat) for part in (more, dev))
     card = Card(
         task=task.id, task_version=task.version, plan=task.plan.id, model=model, rank=recipe.rank,
-        rows=len(train_rows), rows_id=rows_id(example.record for example in train_rows),
+        rows=len(train_rows), pooled=shots, rows_id=hashlib.sha256(repr((rows, held)).encode()).hexdigest()[:12],
         settings=recipe.model_dump(mode="json"), versions=versions(),
     )  # fmt: skip
     if (folder / CARD).is_file():

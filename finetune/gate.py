@@ -16,7 +16,8 @@ from eval.compare import LEVEL, Comparison
 from eval.figures import Figure
 from finetune.parity import Parity
 from finetune.rows import digests
-from tagger.adapter import SEEN
+from tagger.adapter import SEEN, find_adapter
+from tagger.engines.vllm import MAX_RANK
 from tagger.errors import TaskError
 from tagger.example import Example
 
@@ -25,7 +26,7 @@ UNSEEN = "value: not seen in train rows"
 LEAST_ALIKE = 0.95
 """Share of records on which the serving engine and PEFT have to give the same answers: the rest is rounding."""
 
-Verdict = Literal["not needed", "promoted", "refused"]
+Verdict = Literal["not needed", "accepted", "refused"]
 
 
 class Check(BaseModel):
@@ -56,6 +57,7 @@ class Decision(BaseModel):
     figures: Mapping[str, tuple[float | None, float | None]] = {}
     """Before, and with the adapter."""
     settings: Mapping[str, object] = {}
+    """How the adapter was trained."""
     versions: Mapping[str, str] = {}
 
     @property
@@ -65,21 +67,39 @@ class Decision(BaseModel):
 
 
 def needed(figure: Figure, target: float) -> Check:
-    """Whether the prompt alone falls short: the lower bound of its figure is below the task's target."""
-    told = f"without the adapter {figure} %; the target is {100 * target:.1f}"
+    """Whether the task as it is falls short: the lower bound of its figure is below its target. Dev rows say so: were
+    it the rows that judge, an adapter would be tried where these happen to be hard."""
+    told = f"dev rows, as it is now: {figure} %; the target is {100 * target:.1f}"
     return Check(name="needed", passed=figure.low < target, told=told)
 
 
-def unspoilt(adapter: Path, judged: Sequence[Example]) -> Check:
-    """Whether the adapter has seen none of the rows that judge it. TaskError for one that does not say what it saw."""
+def fits(adapter: Path, expected: Mapping[str, object], engine: str) -> Check:
+    """Whether it was trained for this task, plan and model, and the engine can serve it."""
+    try:
+        card = find_adapter(str(adapter), None, expected).card
+    except TaskError as error:
+        return Check(name="fits", passed=False, told=str(error))
+    if engine == "vllm" and (card.rank > MAX_RANK or card.settings.get("dora")):
+        return Check(name="fits", passed=False, told=f"vLLM serves ranks up to {MAX_RANK} and no DoRA")
+    return Check(name="fits", passed=True, told=f"trained on {card.rows} rows for this task, plan and model")
+
+
+def unspoilt(adapter: Path, train: Sequence[Example], judged: Sequence[Example]) -> Check:
+    """Whether the adapter has seen none of the rows that judge it, and all of the train rows: only then do slices tell
+    what is new to it."""
     path = adapter / SEEN
-    if not path.is_file():
-        hint = "train it with python -m finetune run, which keeps that"
-        raise TaskError(f"the adapter does not say which rows it has seen (no {SEEN})", where=str(adapter), hint=hint)
-    seen = set(path.read_text("utf-8").split())
+    seen = set(path.read_text("utf-8").split()) if path.is_file() else set()
+    if not seen:
+        told = f"the adapter does not say which rows it has seen ({SEEN}): train it with python -m finetune run"
+        return Check(name="unseen rows", passed=False, told=told)
     leaked = [row.record.id for row, digest in zip(judged, digests(judged), strict=True) if digest in seen]
-    told = f"it has seen {len(leaked)} of the {len(judged)} rows that judge it"
-    return Check(name="unseen rows", passed=not leaked, told=told + (f", the first is {leaked[0]!r}" if leaked else ""))
+    if leaked:
+        told = f"it has seen {len(leaked)} of the {len(judged)} rows that judge it, the first is {leaked[0]!r}"
+        return Check(name="unseen rows", passed=False, told=told)
+    if not train or not seen.issuperset(digests(train)):
+        told = "the train rows given (--data) are not those of the adapter"
+        return Check(name="unseen rows", passed=False, told=told)
+    return Check(name="unseen rows", passed=True, told=f"it has seen none of the {len(judged)} rows that judge it")
 
 
 def better(found: Comparison) -> list[Check]:
@@ -89,7 +109,7 @@ def better(found: Comparison) -> list[Check]:
     checks = [Check(name="better", passed=found.verdict == "better", told=f"{found.measure}: {gain}; {found.sentence}")]
     unseen = next((part for part in found.slices if part.name == UNSEEN), None)
     if unseen is None:
-        told = "no judged row has a value that no train row has"
+        told = "none of the judged values is new to the train rows, or all are and the check above is theirs"
     else:
         told = (
             f"values that no train row has: {100 * unseen.a:.1f} -> {100 * unseen.b:.1f} % over {unseen.rows} records"

@@ -39,11 +39,12 @@ def training_rows(
     """One row for each example and ask; an example that lacks the ask's only field is left out.
 
     `shots` is the pool whose nearest examples stand in each prompt (never the example itself). Raises SettingsError
-    for a plan that asks level by level: there a question depends on the answer before it.
+    for a plan that asks by levels, where a question depends on the answer before it, and for one with a shortlist, on
+    which a row's own label would stand because the row is among those that made it.
     """
-    if any(ask.form == "levels" for ask in task.plan.ask):
-        hint = 'use form = "label" with a shortlist'
-        raise SettingsError("there are no training rows for a plan that asks level by level", hint=hint)
+    if any(ask.form == "levels" or ask.shortlist for ask in task.plan.ask):
+        hint = 'give --plan one with form = "label" and without a shortlist'
+        raise SettingsError("there are no training rows for a plan that asks by levels or by a shortlist", hint=hint)
     tagger = Tagger(task, engine=ScriptedEngine(), shots=shots, calibrated=False)
     for ask in task.plan.ask:
         answered = [e for e in examples if ask.as_object or ask.fields[0] in e.answer]

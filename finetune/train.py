@@ -104,38 +104,22 @@ def train(
     """
     set_seed(recipe.seed)
     torch.set_num_threads(of_environment().threads)
-    dtype = getattr(torch, recipe.dtype)
-    model = _frozen(base, recipe)
-    lora = LoraConfig(
-        r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules="all-linear",
-        use_rslora=recipe.rslora, use_dora=recipe.dora, task_type="CAUSAL_LM",
-    )  # fmt: skip
-    trainer = Trainer(
-        model=get_peft_model(model, lora),
-        args=_arguments(folder / PARTS, recipe, len(packs(rows, recipe.pack, recipe.seed))),
-        train_dataset=packs(rows, recipe.pack, recipe.seed),
-        eval_dataset=packs(dev, recipe.pack, recipe.seed),
-        data_collator=partial(collate, dtype=dtype),
-        compute_loss_func=partial(_loss, smoothing=recipe.smoothing),
-        callbacks=[EarlyStoppingCallback(recipe.patience)],
-    )
-    start = folder / PARTS / BEFORE
     _claim(folder, card)
-    begun = get_last_checkpoint(str(folder / PARTS))
     try:
-        if not start.is_file():
-            start.write_text(json.dumps(trainer.evaluate()["eval_loss"]), "utf-8")
-        trainer.train(resume_from_checkpoint=begun)
-    except (torch.OutOfMemoryError, MemoryError) as error:
+        trainer = _trained(base, rows, dev, recipe, folder)
+    except (MemoryError, RuntimeError) as error:  # processor cores run out with a plain RuntimeError
+        told = str(error).splitlines()[0] if str(error) else "MemoryError"
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in told:
+            raise
         hint = "lower `pack` (rows read in one pass) or `rank`, or choose a smaller model"
-        raise EngineError(f"memory ran out: {str(error).splitlines()[0]}", hint=hint) from None
-    before = {"step": 0, "eval_loss": float(start.read_text("utf-8"))}
+        raise EngineError(f"memory ran out: {told}", hint=hint) from None
+    before = {"step": 0, "eval_loss": float((folder / PARTS / BEFORE).read_text("utf-8"))}
     history = [before, *(e for e in trainer.state.log_history if "loss" in e or "eval_loss" in e)]
     trainer.model.save_pretrained(str(folder))
     (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
     (folder / CURVES).write_text(loss_curves(history), "utf-8")
     (folder / SEEN).write_text("".join(f"{digest}\n" for digest in seen), "utf-8")
-    (folder / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+    _put(folder / CARD, card.model_dump_json(indent=1) + "\n")
     shutil.rmtree(folder / PARTS)
     return trained(folder)
 
@@ -151,7 +135,7 @@ def _claim(folder: Path, card: Card) -> None:
             )
         return
     parts.mkdir(parents=True, exist_ok=True)
-    (parts / CARD).write_text(card.model_dump_json(indent=1) + "\n", "utf-8")
+    _put(parts / CARD, card.model_dump_json(indent=1) + "\n")
 
 
 def _frozen(base: Path, recipe: Recipe) -> Any:
@@ -169,6 +153,35 @@ def _frozen(base: Path, recipe: Recipe) -> Any:
         str(base), dtype=dtype, local_files_only=True, quantization_config=bits
     )
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+
+
+def _trained(base: Path, rows: Sequence[Encoded], dev: Sequence[Encoded], recipe: Recipe, folder: Path) -> Trainer:
+    """A trainer that has done its work, from the last checkpoint on if there is one."""
+    dtype = getattr(torch, recipe.dtype)
+    lora = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules="all-linear",
+        use_rslora=recipe.rslora, use_dora=recipe.dora, task_type="CAUSAL_LM",
+    )  # fmt: skip
+    trainer = Trainer(
+        model=get_peft_model(_frozen(base, recipe), lora),
+        args=_arguments(folder / PARTS, recipe, len(packs(rows, recipe.pack, recipe.seed))),
+        train_dataset=packs(rows, recipe.pack, recipe.seed),
+        eval_dataset=packs(dev, recipe.pack, recipe.seed),
+        data_collator=partial(collate, dtype=dtype),
+        compute_loss_func=partial(_loss, smoothing=recipe.smoothing),
+        callbacks=[EarlyStoppingCallback(recipe.patience)],
+    )
+    if not (folder / PARTS / BEFORE).is_file():
+        _put(folder / PARTS / BEFORE, json.dumps(trainer.evaluate()["eval_loss"]))
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder / PARTS)))
+    return trainer
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file at one stroke: what a kill leaves is the old one or the new one."""
+    unfinished = path.with_name(path.name + ".part")
+    unfinished.write_text(text, "utf-8")
+    unfinished.replace(path)
 
 
 def trained(folder: Path) -> Trained:

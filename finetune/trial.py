@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 
-from eval.calibrate import LEAST_ROWS, calibrate, redo
-from eval.compare import Comparison, Judged, compare
+from eval.calibrate import calibrate, redo
+from eval.compare import Judged, compare
+from eval.figures import Figure
 from eval.metrics import trust
 from eval.run import header_of, run
 from eval.score import judge
@@ -22,13 +23,16 @@ from eval.sets import refuse_leaks
 from eval.slices import task_figure
 from eval.table import promised
 from finetune.adapt import adapt
+from finetune.augment import refuse_few
 from finetune.export import merge
-from finetune.gate import Check, Decision, Verdict, better, needed, served, unspoilt
+from finetune.gate import Check, Decision, Verdict, better, fits, needed, served, unspoilt
 from finetune.parity import Overheard, Parity, parity
 from finetune.train import Recipe
+from tagger.adapter import read_card
 from tagger.calibration import Calibration
 from tagger.engines import chat_tokenizer, model_folder, open_engine
 from tagger.engines.base import Engine
+from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.plan import Plan
@@ -38,8 +42,6 @@ PARITY_ROWS = 48
 """Records that are also answered through PEFT."""
 PROMISE = 0.95
 """Precision at which the coverage of both sides is told."""
-
-Opener = Callable[[str], Engine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's judged run, decided by the calibration that its dev rows gave, if they were enough."""
+    """One side's judged run, decided by the calibration that its dev rows gave, if they were enough; `dev` is the
+    task's figure on those, each decided by a calibration of the others."""
 
     judged: Judged
+    dev: Figure
     calibration: Calibration | None
     promise: Judged | None
     """The same with silence below PROMISE; None where dev rows do not bear it out."""
@@ -92,24 +96,30 @@ def hold(trial: Trial, adapter: Path | None = None) -> Outcome:
     """
     refuse_leaks(trial.judged, [*trial.train, *trial.dev])
     refuse_leaks(trial.dev, trial.train)
+    if adapter is None:
+        refuse_few(trial.train, trial.task, trial.recipe.least)
     with _opened(trial) as engine:
-        before = _side(trial, trial.task, engine, "before")
-    checks = [needed(task_figure(before.judged.verdicts, trial.task), trial.target)]
+        before, serving = _side(trial, trial.task, engine, "before"), engine.info.engine
+    checks = [needed(before.dev, trial.target)]
     folder = adapter or trial.folder / "adapter"
     if not checks[0].passed:
-        return Outcome(_decision(trial, "not needed", checks, before, None), folder)
+        return Outcome(_decision(trial, "not needed", checks, before, None, {}), folder)
     if adapter is None:
         trial.told("training")
         asked = replace(trial.task, plan=trial.plan)
         adapt(asked, trial.train, trial.dev, trial.recipe, trial.model, folder, shots=trial.pooled)
-    checks.append(unspoilt(folder, trial.judged))
+    expected = {"task_version": trial.task.version, "plan": trial.plan.id, "model": trial.model, "pooled": trial.pooled}
+    checks.append(fits(folder, expected, serving))
+    if checks[-1].passed:
+        checks.append(unspoilt(folder, trial.train, trial.judged))
     if not checks[-1].passed:
-        return Outcome(_decision(trial, "refused", checks, before, None), folder)
+        return Outcome(_decision(trial, "refused", checks, before, None, {}), folder)
     after, found = _adapted(trial, folder)
     compared = compare(before.judged, after.judged, trial.judged, trial.task, trial.train)
     checks += [*better(compared), served(found)]
-    verdict: Verdict = "promoted" if all(check.passed for check in checks) else "refused"
-    return Outcome(_decision(trial, verdict, checks, before, after, compared), folder, after.calibration)
+    verdict: Verdict = "accepted" if all(check.passed for check in checks) else "refused"
+    settings = read_card(folder).settings
+    return Outcome(_decision(trial, verdict, checks, before, after, settings), folder, after.calibration)
 
 
 def named(task: Task, adapter: Path | None, plan: Plan) -> Task:
@@ -160,15 +170,18 @@ def _side(trial: Trial, task: Task, engine: Engine, name: str) -> Side:
         trial.told(f"{name}: {len(rows)} {part} rows")
         runs.append(run(tagger, rows, header, path=trial.folder / f"{name}.{part}.jsonl.gz"))
     dev, judged = runs
-    if len(trial.dev) < LEAST_ROWS:
-        return Side(Judged(judged, judge(judged, task, trial.judged)), None, None)
-    fitted, _ = calibrate(dev, lambda part: judge(part, task, trial.dev), task.fields)
+    try:
+        fitted, out_of_fold = calibrate(dev, lambda part: judge(part, task, trial.dev), task.fields)
+    except SourceError as error:
+        trial.told(f"{name}: probabilities stay raw, nothing can be promised ({error.message})")
+        figure = task_figure(judge(dev, task, trial.dev), task)
+        return Side(Judged(judged, judge(judged, task, trial.judged)), figure, None, None)
 
     def decided(calibration: Calibration) -> Judged:
         return Judged(judged, judge(redo(judged, task.fields, calibration), task, trial.judged))
 
     kept = fitted.promising(PROMISE, fitted.pool) if f"{PROMISE:g}" in fitted.promises else None
-    return Side(decided(fitted), fitted, decided(kept) if kept else None)
+    return Side(decided(fitted), task_figure(out_of_fold, task), fitted, decided(kept) if kept else None)
 
 
 def _decision(
@@ -177,10 +190,9 @@ def _decision(
     checks: Sequence[Check],
     before: Side,
     after: Side | None,
-    compared: Comparison | None = None,
+    settings: Mapping[str, object],
 ) -> Decision:
-    sides = (before, after)
-    told = [_figures(side, trial.task) if side else {} for side in sides]
+    told = [_figures(side, trial.task) if side else {} for side in (before, after)]
     return Decision(
         task=trial.task.id,
         task_version=trial.task.version,
@@ -191,7 +203,7 @@ def _decision(
         verdict=verdict,
         checks=tuple(checks),
         figures={name: (told[0].get(name), told[1].get(name)) for name in dict.fromkeys([*told[0], *told[1]])},
-        settings=trial.recipe.model_dump(mode="json"),
+        settings=settings,
         versions=before.judged.run.header.versions,
     )
 

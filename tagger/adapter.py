@@ -36,8 +36,10 @@ class Card(BaseModel):
     rank: int
     rows: int
     """Labelled rows that it has seen."""
+    pooled: bool = False
+    """Whether it was trained, and is served, beside a pool of labelled rows (--shots)."""
     rows_id: str
-    """Twelve hex digits of those rows (eval/record.py)."""
+    """Twelve hex digits of what it read: prompts and answers, those of the dev rows too."""
     settings: Mapping[str, object] = {}
     """How it was trained."""
     versions: Mapping[str, str] = {}
@@ -52,7 +54,7 @@ class Adapter:
     id: str
 
 
-def find_adapter(name: str, beside: Path | None, expected: Mapping[str, str]) -> Adapter:
+def find_adapter(name: str, beside: Path | None, expected: Mapping[str, object]) -> Adapter:
     """The adapter called `name`: a folder (a relative one lies in `beside`, the task's folder) or a hub id.
 
     Raises WeightsError where there is none, TaskError if it was made for another task version, plan or model than
@@ -65,6 +67,8 @@ def find_adapter(name: str, beside: Path | None, expected: Mapping[str, str]) ->
         if getattr(card, key) != value:
             hint = "train it anew (python -m finetune run), or take `adapter` out of task.toml"
             reason = f"the adapter was trained for {key} {getattr(card, key)}, this is {value}"
+            if key == "pooled":
+                reason = f"the adapter was trained with{'' if card.pooled else 'out'} --shots, here it is the other way"
             raise TaskError(reason, where=str(folder), hint=hint)
     weights = folder / WEIGHTS
     if not weights.is_file():

@@ -127,9 +127,10 @@ class Calibration(BaseModel):
         return max(self.least, self.fields[name].abstain_below if name in self.fields else 0.0)
 
 
-def calibration_file(folder: Path, model: str) -> Path:
-    """Where the calibration of a task's answers by `model` lies."""
-    return folder / "calibration" / (model.replace("/", "--") + ".json")
+def calibration_file(folder: Path, model: str, adapter: str | None = None) -> Path:
+    """Where the calibration of a task's answers by `model` lies, alone or with an adapter (its name and id)."""
+    name = model.replace("/", "--") + (f"+{adapter.replace('/', '--')}" if adapter else "")
+    return folder / "calibration" / f"{name}.json"
 
 
 def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | None:

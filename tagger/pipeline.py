@@ -176,7 +176,12 @@ class Tagger:
         """What the engine calls an adapter, and what a tagging calls it. A server has its own names for adapters."""
         if self.engine.info.engine not in LOCAL:
             return named, named
-        expected = {"task_version": self.task.version, "plan": self.task.plan.id, "model": self.engine.info.model}
+        expected = {
+            "task_version": self.task.version,
+            "plan": self.task.plan.id,
+            "model": self.engine.info.model,
+            "pooled": bool(self._pool_id),
+        }
         found = find_adapter(named, self.task.folder, expected)
         return str(found.folder), f"{Path(named).name}@{found.id}"
 
@@ -184,7 +189,8 @@ class Tagger:
         if self.task.folder is None:
             return None
         made = {"task_version": self.task.version, "plan": self.task.plan.id, "model": model, "adapter": adapter}
-        return load_calibration(calibration_file(self.task.folder, model), {**made, "pool": self._pool_id})
+        path = calibration_file(self.task.folder, model, adapter)
+        return load_calibration(path, {**made, "pool": self._pool_id})
 
     def _promising(self, promise: float) -> Calibration:
         if self.calibration is None:

