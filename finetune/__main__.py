@@ -168,8 +168,9 @@ def active(
     """Pick the rows that are worth labelling next: doubtful, disputed, and unlike each other."""
     from finetune.active import read_tags, worth_labelling
 
-    rows = records(file, load_task(task).columns)
-    found = worth_labelling(rows, read_tags(tags), count, other=read_tags(other) if other else None, seed=seed)
+    loaded = load_task(task)
+    first, second = read_tags(tags, loaded.id), read_tags(other, loaded.id) if other else None
+    found = worth_labelling(records(file, loaded.columns), first, count, other=second, seed=seed)
     lines = [
         {"record": {"id": w.record.id, **w.record.values}, "guess": w.guess, "doubt": round(w.doubt, 4),
          "differs": round(w.differs, 4)}
@@ -192,7 +193,8 @@ def pseudo(
     from finetune.pseudo import pseudo_rows, refuse_uncalibrated
 
     refuse_uncalibrated(tags)
-    lines = list(pseudo_rows(records(file, load_task(task).columns), read_tags(tags), least))
+    loaded = load_task(task)
+    lines = list(pseudo_rows(records(file, loaded.columns), read_tags(tags, loaded.id), least))
     _write_lines(path, lines)
     out.print(f"{len(lines)} pseudo-labelled rows: {path}", highlight=False, soft_wrap=True)
 

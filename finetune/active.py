@@ -45,13 +45,16 @@ class Wanted:
         return self.doubt + self.differs
 
 
-def read_tags(folder: Path) -> Tags:
-    """What `tagger tag` wrote, by id; SourceError where it wrote no JSONL."""
+def read_tags(folder: Path, task: str) -> Tags:
+    """What `tagger tag` wrote of a task, by id; SourceError where it wrote no JSONL, or of another task."""
     path = folder / TAGS
     if not path.is_file():
         raise SourceError(f"no {TAGS}", where=str(folder), hint="tag with --format jsonl")
     with path.open(encoding="utf-8") as file:
-        return {line["id"]: line for line in map(json.loads, file)}
+        found = {line["id"]: line for line in map(json.loads, file)}
+    if others := {line["task"] for line in found.values()} - {task}:
+        raise SourceError(f"tags of task {min(others)!r}, not of {task!r}", where=str(folder))
+    return found
 
 
 def worth_labelling(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagger.engines.base import Completion, Constraint
-from tagger.grammar import choice_grammar, closed_values, object_grammar, read_value, spell
+from tagger.grammar import choice_grammar, closed_values, first_value, object_grammar, read_value, spell
 from tagger.plan import Ask, codes
 from tagger.schema import PATH_SEPARATOR, FieldBase, PathField, problems
 
@@ -32,7 +32,9 @@ class NoAnswer:
 def constraint(ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
     """What the engine may write: one of the values' texts or codes, or a JSON object."""
     if ask.as_object:
-        return Constraint(object_grammar(fields, dense=ask.form == "dense"))
+        dense = ask.form == "dense"
+        least = {name: first_value(field) for name, field in fields.items() if field.required}
+        return Constraint(object_grammar(fields, dense=dense), sample=spell(fields, least, dense=dense))
     choices = tuple(choice_values(ask, fields))
     return Constraint(choice_grammar(choices), choices)
 

@@ -92,6 +92,17 @@ def closed_values(field: FieldBase) -> dict[str, Any] | None:
     return None
 
 
+def first_value(field: FieldBase) -> Any:
+    """A value of the field: the first of a closed one."""
+    if (values := closed_values(field)) is not None:
+        return next(iter(values.values()))
+    if isinstance(field, LabelsField):
+        return []
+    if isinstance(field, NumberField):
+        return {"value": 1, "unit": field.units[0]} if field.units else 1
+    return ["x"] if isinstance(field, TextsField) else "x"
+
+
 def value_text(field: FieldBase, value: Any) -> str:
     """The text of a closed field's value: the inverse of `closed_values`."""
     return next(text for text, known in (closed_values(field) or {}).items() if known is value or known == value)

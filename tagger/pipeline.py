@@ -70,6 +70,8 @@ class Tagger:
         calibrated: bool = True,
         promise: float | None = None,
     ) -> None:
+        if isinstance(task, type):
+            raise SettingsError(f"{task.__name__} is no task", hint=f"make it one: Task.from_model({task.__name__})")
         self.task = task if isinstance(task, Task) else load_task(task)
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
@@ -88,6 +90,10 @@ class Tagger:
             self._adapter, adapter_id = self._served(named)
         self.calibration = self._calibration(info.model, adapter_id) if calibrated else None
         if promise is not None:
+            if not 0 < promise < 1:
+                raise SettingsError(
+                    f"a promise is a share between 0 and 1, found {promise:g}", hint="0.95, for instance"
+                )
             self.calibration = self._promising(promise)
         pooled = f"+{self._pool_id}" if self._pool_id else ""
         fitted = f"~{self.calibration.id}" if self.calibration else ""
@@ -114,6 +120,9 @@ class Tagger:
         """
         if isinstance(records, Mapping):
             return self.tag_rows([records])[0]
+        if isinstance(records, str):
+            hint = f'give {{"{next(iter(self.task.columns))}": ...}}, or a list of such'
+            raise SourceError(f"expected a record, found the text {records!r:.40}", hint=hint)
         if hasattr(records, "columns") and hasattr(records, "to_dict"):
             return self._tag_frame(records)
         return self.tag_rows(list(records))

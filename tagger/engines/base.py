@@ -19,6 +19,8 @@ class Constraint:
 
     grammar: str
     choices: tuple[str, ...] = ()
+    sample: str = "{}"
+    """An answer that the grammar allows, for engines without a model."""
 
 
 @dataclass(frozen=True, slots=True)

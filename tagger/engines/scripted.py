@@ -39,7 +39,7 @@ class ScriptedEngine:
         elif self._answer:
             text = self._answer(request.prompt)
         else:
-            text = request.constraint.choices[0] if request.constraint.choices else "{}"
+            text = request.constraint.choices[0] if request.constraint.choices else request.constraint.sample
         masses = None
         if not isinstance(text, str):
             masses, text = text, max(text.items(), key=lambda item: item[1])[0]

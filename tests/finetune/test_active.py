@@ -75,7 +75,7 @@ def test_uncalibrated_tags_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no finished run"):
         refuse_uncalibrated(tmp_path)
     with pytest.raises(SourceError, match=r"no tags\.jsonl"):
-        read_tags(tmp_path)
+        read_tags(tmp_path, "goods")
     (tmp_path / "manifest.json").write_text(json.dumps({"plan": "abc+123"}), "utf-8")
     with pytest.raises(SourceError, match="not calibrated"):
         refuse_uncalibrated(tmp_path)

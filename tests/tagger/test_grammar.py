@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tagger.ask import Answer, constraint, read_answer
+from tagger.engines.base import Completion
 from tagger.grammar import choice_grammar, object_grammar, read_value, spell
 from tagger.schema import NumberField, TextField
 from tagger.task import load_task
@@ -60,6 +62,16 @@ def test_fields_may_be_left_out_but_required_ones_may_not(shop: Path) -> None:
 
     assert accepts(grammar, '{"kind": "tea", "leaf": "Food > Tea"}')
     assert not accepts(grammar, '{"kind": "tea"}')
+
+
+def test_the_sample_of_a_constraint_is_an_answer(shop: Path) -> None:
+    task = load_task(shop)
+    required = {name: field.model_copy(update={"required": True}) for name, field in task.fields.items()}
+    for ask in (task.plan.ask[0], task.plan.ask[0].model_copy(update={"form": "dense"})):
+        for fields in (task.fields, required):
+            asked = constraint(ask, fields)
+            assert accepts(asked.grammar, asked.sample)
+            assert isinstance(read_answer(ask, fields, Completion(asked.sample, "stop")), Answer)
 
 
 def test_a_dense_object_names_every_field(shop: Path) -> None:
