@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 from eval.figures import (
     Metric,
@@ -61,7 +62,11 @@ def _of_one_value(found: Sequence[Verdict]) -> Iterator[Metric]:
     if answered:
         yield Metric("right of the answered", share(sum(v.kind == "right" for v in answered), len(answered)))
     for i, name in enumerate(("macro precision", "macro recall", "macro F1")):
-        yield Metric(name, resampled(found, lambda some, i=i: macro(some)[i]))  # type: ignore[misc]
+        yield Metric(name, resampled(found, partial(_macro, part=i)))
+
+
+def _macro(found: Sequence[Verdict], part: int) -> float:
+    return macro(found)[part]
 
 
 def _of_answers(

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, planned, read_all, refuse_leaks, sample
+from eval.sets import DEFAULT_SPLIT, OWN, labelled_set, planned, read_all, sample
 from eval.sets import rows as rows_of_set
 from finetune.rows import training_rows
 from tagger.cli import run_app
@@ -255,9 +255,7 @@ def _rows(
     later = read_all(loaded, new or [])
     again = {plain_text(row.record) for row in later}  # a row that was reviewed anew has its new label alone
     known = [*(row for row in sample(known, count, seed) if plain_text(row.record) not in again), *later]
-    held = sample(held, looks, seed)
-    refuse_leaks(held, known)
-    return loaded, known, held
+    return loaded, known, sample(held, looks, seed)
 
 
 def _model(name: str | None) -> str:

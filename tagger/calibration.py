@@ -159,12 +159,8 @@ def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | N
 def save_calibration(path: Path, calibration: Calibration) -> None:
     """Write a calibration where `load_calibration` will find it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(calibration_text(calibration), "utf-8")
-
-
-def calibration_text(calibration: Calibration) -> str:
-    """A calibration as its file has it."""
-    return json.dumps(json.loads(calibration.model_dump_json()), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(json.loads(calibration.model_dump_json()), ensure_ascii=False, indent=1)
+    path.write_text(text + "\n", "utf-8")
 
 
 def open_features(scores: Scores, text: str) -> list[float]:
