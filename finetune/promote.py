@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.plan import plan_text
 from finetune.gate import Decision
+from finetune.whole import write_whole
 from tagger.calibration import Calibration, calibration_file, save_calibration
 from tagger.errors import SettingsError, TaskError
 from tagger.plan import Plan, validation_text
@@ -42,7 +43,7 @@ def keep(folder: Path, record: Record) -> Path:
     place.mkdir(parents=True, exist_ok=True)
     last = max((int(path.stem) for path in place.glob("[0-9]*.json")), default=0)
     path = place / f"{last + 1:04}.json"
-    _write(path, record.model_dump_json(indent=1) + "\n")
+    write_whole(path, record.model_dump_json(indent=1) + "\n")
     return path
 
 
@@ -58,7 +59,7 @@ def promote(task: Task, plan: Plan, adapter: Path, calibration: Calibration | No
     named = {"adapter": _named(folder, adapter), "plan": now.definition.plan}
     if plan.id != now.plan.id:
         named["plan"] = f"plan.{plan.id}.toml"
-        _write(folder / named["plan"], plan_text(plan))
+        write_whole(folder / named["plan"], plan_text(plan))
     if calibration:
         save_calibration(calibration_file(folder, decision.model, calibration.adapter), calibration)
     before = tomlkit.parse((folder / DEFINITION).read_text("utf-8"))
@@ -83,7 +84,7 @@ def rollback(task: Task) -> Path:
             raise TaskError(validation_text(error), where=str(path)) from None
         if found.promoted and not found.rolled_back:
             _name(folder, found.adapter_before, found.plan_before)
-            _write(path, found.model_copy(update={"rolled_back": True}).model_dump_json(indent=1) + "\n")
+            write_whole(path, found.model_copy(update={"rolled_back": True}).model_dump_json(indent=1) + "\n")
             return path
     raise SettingsError("no promotion to roll back", where=str(folder / DECISIONS))
 
@@ -114,11 +115,4 @@ def _name(folder: Path, adapter: str | None, plan: str | None) -> None:
             document[key] = value
         elif key in document:
             del document[key]
-    _write(folder / DEFINITION, tomlkit.dumps(document))
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file at one stroke."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(path)
+    write_whole(folder / DEFINITION, tomlkit.dumps(document))

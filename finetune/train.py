@@ -32,6 +32,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from finetune.curves import loss_curves
 from finetune.packs import IGNORED, Encoded, collate, packs
+from finetune.whole import write_whole
 from tagger.adapter import CARD, SEEN, Card, read_card
 from tagger.errors import EngineError, SettingsError
 from tagger.settings import settings as of_environment
@@ -119,7 +120,7 @@ def train(
     (folder / HISTORY).write_text(json.dumps(history, indent=1) + "\n", "utf-8")
     (folder / CURVES).write_text(loss_curves(history), "utf-8")
     (folder / SEEN).write_text("".join(f"{digest}\n" for digest in seen), "utf-8")
-    _put(folder / CARD, card.model_dump_json(indent=1) + "\n")
+    write_whole(folder / CARD, card.model_dump_json(indent=1) + "\n")
     shutil.rmtree(folder / PARTS)
     return trained(folder)
 
@@ -135,7 +136,7 @@ def _claim(folder: Path, card: Card) -> None:
             )
         return
     parts.mkdir(parents=True, exist_ok=True)
-    _put(parts / CARD, card.model_dump_json(indent=1) + "\n")
+    write_whole(parts / CARD, card.model_dump_json(indent=1) + "\n")
 
 
 def _frozen(base: Path, recipe: Recipe) -> Any:
@@ -172,16 +173,9 @@ def _trained(base: Path, rows: Sequence[Encoded], dev: Sequence[Encoded], recipe
         callbacks=[EarlyStoppingCallback(recipe.patience)],
     )
     if not (folder / PARTS / BEFORE).is_file():
-        _put(folder / PARTS / BEFORE, json.dumps(trainer.evaluate()["eval_loss"]))
+        write_whole(folder / PARTS / BEFORE, json.dumps(trainer.evaluate()["eval_loss"]))
     trainer.train(resume_from_checkpoint=get_last_checkpoint(str(folder / PARTS)))
     return trainer
-
-
-def _put(path: Path, text: str) -> None:
-    """Write a file at one stroke: what a kill leaves is the old one or the new one."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, "utf-8")
-    unfinished.replace(path)
 
 
 def trained(folder: Path) -> Trained:

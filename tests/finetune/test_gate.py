@@ -205,7 +205,7 @@ def test_an_interrupted_save_leaves_the_serving_adapter(
         task_version=shop.version, plan=other.id, model=str(tiny_model), adapter="a@1", rows=60, rows_id="0", pool="",
         fields={},
     )  # fmt: skip
-    plain, write = (shop.folder / "task.toml").read_text("utf-8"), module._write
+    plain, write = (shop.folder / "task.toml").read_text("utf-8"), module.write_whole
     engine = ScriptedEngine()
 
     def broken(path: Path, text: str) -> None:
@@ -213,13 +213,13 @@ def test_an_interrupted_save_leaves_the_serving_adapter(
             raise KeyboardInterrupt
         write(path, text)
 
-    monkeypatch.setattr(module, "_write", broken)
+    monkeypatch.setattr(module, "write_whole", broken)
     with pytest.raises(KeyboardInterrupt):
         module.promote(shop, other, found.adapter, fitted, found.decision)
     assert (shop.folder / "task.toml").read_text("utf-8") == plain
     assert Tagger(load_task(shop.folder), engine=engine).provenance.plan == tried.plan.id
 
-    monkeypatch.setattr(module, "_write", write)
+    monkeypatch.setattr(module, "write_whole", write)
     module.promote(shop, other, found.adapter, fitted, found.decision)
     assert load_task(shop.folder).plan == other
     module.rollback(shop)
