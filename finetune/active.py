@@ -19,13 +19,13 @@ from sklearn.cluster import KMeans
 from tagger.errors import SourceError
 from tagger.likeness import plain_text, vectorizer
 from tagger.record import Record, Rejected
+from tagger.sinks import shards
 
 DOUBTFUL = 10
 """So many times the rows wanted are clustered."""
-TAGS = "tags.jsonl"
 
 Tags = Mapping[str, Mapping[str, Any]]
-"""Lines of tags.jsonl by id."""
+"""Lines of tags by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,13 @@ class Wanted:
 
 def read_tags(folder: Path, task: str) -> Tags:
     """What `tagger tag` wrote of a task, by id; SourceError where it wrote no JSONL, or of another task."""
-    path = folder / TAGS
-    if not path.is_file():
-        raise SourceError(f"no {TAGS}", where=str(folder), hint="tag with --format jsonl")
-    with path.open(encoding="utf-8") as file:
-        found = {line["id"]: line for line in map(json.loads, file)}
+    paths = [path for path in shards(folder) if path.suffix == ".jsonl"]
+    if not paths:
+        raise SourceError("no tags in JSONL", where=str(folder), hint="tag with --format jsonl")
+    found = {}
+    for path in paths:
+        with path.open(encoding="utf-8") as file:
+            found.update({line["id"]: line for line in map(json.loads, file)})
     if others := {line["task"] for line in found.values()} - {task}:
         raise SourceError(f"tags of task {min(others)!r}, not of {task!r}", where=str(folder))
     return found

@@ -5,7 +5,6 @@ They train, and are marked, so that they never judge (Lee 2013: pseudo-labels).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ from typing import Any
 from finetune.active import Tags
 from tagger.errors import SourceError
 from tagger.record import Record, Rejected
-from tagger.sinks import MANIFEST
+from tagger.sinks import read_manifest
 
 
 def refuse_uncalibrated(folder: Path) -> None:
     """Raise SourceError for tags whose probabilities nobody has fitted: sure is then only a word."""
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise SourceError("the folder holds no finished run", where=str(folder))
-    if "~" not in json.loads(path.read_text("utf-8"))["plan"]:
+    if "~" not in read_manifest(folder)["plan"]:
         hint = "calibrate the task on dev rows first: python -m eval calibrate"
         raise SourceError("the tags are not calibrated", where=str(folder), hint=hint)
 

@@ -3,77 +3,30 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tagger import demo as demo_catalogue
 from tagger import engines, weights
+from tagger.cli_bulk import retry, status, tag
+from tagger.cli_options import EngineName, Mapping, ModelName, ShotsFile, TaskName, err, mapped, out
 from tagger.engines.scripted import ScriptedEngine
-from tagger.errors import SettingsError, SourceError, TaggerError
+from tagger.errors import SourceError, TaggerError
 from tagger.pipeline import Tagger
 from tagger.record import Rejected
-from tagger.run import tag_file
 from tagger.settings import prepare_process
 from tagger.sources import records
 from tagger.task import load_task, task_names
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-out = Console()
-err = Console(stderr=True)
-
-
-class OutputFormat(StrEnum):
-    """Kinds of output file."""
-
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-
-
-TaskName = Annotated[str, typer.Option("--task", help="A shipped task (`tagger check` lists them) or a folder.")]
-EngineName = Annotated[str, typer.Option("--engine", help="auto, transformers, vllm, http or scripted.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id, or NAME@URL for http.")]
-ShotsFile = Annotated[Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown.")]
-Mapping = Annotated[list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is.")]
-
-
-@app.command()
-def tag(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet.")],
-    task: TaskName,
-    folder: Annotated[Path, typer.Option("--out", help="A folder for tags and manifest.")],
-    engine: EngineName = "auto",
-    model: ModelName = None,
-    shots: ShotsFile = None,
-    mapping: Mapping = None,
-    form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
-    promise: Annotated[
-        float | None, typer.Option("--promise", help="Share of right values, 0.95 for instance; else silence.")
-    ] = None,
-) -> None:
-    """Tag every row of a file."""
-    loaded, named = load_task(task), _mapping(mapping)
-    total = sum(1 for _ in islice(records(file, loaded.columns, named), limit))  # finds a bad file before a model loads
-    err.print(f"opening engine {engine} ...")
-    tagger = Tagger(loaded, engine=engine, model=model, shots=shots, promise=promise)
-    with _progress(f"tagging {file.name}") as progress:
-        bar = progress.add_task("", total=total)
-        sink = tag_file(
-            tagger, file, folder, form=form.value, mapping=named, limit=limit,
-            progress=lambda done: progress.advance(bar, done),
-        )  # fmt: skip
-    counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(sink.outcomes.items()))
-    out.print(f"{counts}; tokens: " + ", ".join(f"{n:,} {what}" for what, n in sink.tokens.items()))
-    out.print(f"tags: {sink.path}\nmanifest: {sink.manifest}", soft_wrap=True)
+for command in (tag, status, retry):
+    app.command()(command)
 
 
 @app.command()
@@ -87,7 +40,7 @@ def render(
 ) -> None:
     """Show the exact prompt of a record, its token counts and the part that is cached."""
     loaded = load_task(task)
-    record = next(islice(records(file, loaded.columns, _mapping(mapping)), row - 1, None), None)
+    record = next(islice(records(file, loaded.columns, mapped(mapping)), row - 1, None), None)
     if record is None or isinstance(record, Rejected):
         reason = "there is no such row" if record is None else record.reason
         raise SourceError(reason, where=f"{file}, row {row}")
@@ -168,16 +121,6 @@ def run_app(commands: typer.Typer) -> None:
     except (TaggerError, OSError) as error:  # OSError: a full disk or a folder that may not be written
         err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-
-
-def _mapping(pairs: list[str] | None) -> dict[str, str]:
-    found = {}
-    for pair in pairs or []:
-        column, equals, name = pair.partition("=")
-        if not equals or not column or not name:
-            raise SettingsError(f"expected COLUMN=NAME, found {pair!r}", where="--map")
-        found[column] = name
-    return found
 
 
 def _progress(what: str) -> Progress:

@@ -70,7 +70,7 @@ def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column],
     if not isinstance(row, Mapping):
         raise TaskError(f"expected an object, found {row!r:.40}", where=where)
     native = "record" in row and "answer" in row
-    record = read_record(row["record"] if native else row, columns, number)
+    record = read_record(row["record"] if native else row, columns, str(number))
     if isinstance(record, Rejected):
         raise TaskError(f"not a record of this task: {record.reason}", where=where)
     fields = asked(record)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -82,7 +84,11 @@ class Tagger:
         self._pool_id = self._questions.pool.id if self._questions.pool else ""
         self._taxonomies: dict[str, Taxonomy] = {}
         named = self.task.definition.adapter
-        self.engine = open_engine(engine, model, adapters=bool(named)) if isinstance(engine, str) else engine
+        self._open: Callable[[], Engine] | None = None
+        if isinstance(engine, str):
+            self._open = partial(open_engine, engine, model, adapters=bool(named))
+            engine = self._open()
+        self.engine = engine
         info = self.engine.info
         self._adapter: str | None = None
         adapter_id: str | None = None
@@ -133,7 +139,7 @@ class Tagger:
 
     def tag_rows(self, rows: Sequence[Any]) -> list[Tagging]:
         """Tag rows as they come from a file; a row that is no record comes back rejected."""
-        return self.tag_records([read_record(row, self.task.columns, n) for n, row in enumerate(rows, 1)])
+        return self.tag_records([read_record(row, self.task.columns, str(n)) for n, row in enumerate(rows, 1)])
 
     def tag_records(self, records: Sequence[Record | Rejected]) -> list[Tagging]:
         """The loop: one Tagging for each record, in order."""
@@ -151,6 +157,15 @@ class Tagger:
             for n, (i, shares) in enumerate(zip(todo, self._rows.shares(ask, asked), strict=True)):
                 self._settle(work[i], ask, given[n :: len(todo)], shares)
         return [self._finish(work[i]) if i in work else self._rejected(record) for i, record in enumerate(records)]
+
+    def reopen(self) -> bool:
+        """Put a new engine in the place of one that has died; False if it was not opened here."""
+        if self._open is None:
+            return False
+        with suppress(Exception):  # it is dead: how it takes being closed is all one
+            self.engine.close()
+        self.engine = self._open()
+        return True
 
     def candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
         """For each record the values on its shortlist, likeliest first; none for an ask without one."""

@@ -43,18 +43,19 @@ class Rejected:
 
 
 def read_record(
-    row: Any, columns: Mapping[str, Column], number: int, mapping: Mapping[str, str] | None = None
+    row: Any, columns: Mapping[str, Column], name: str, mapping: Mapping[str, str] | None = None, where: str = ""
 ) -> Record | Rejected:
     """Take from `row` the columns of a task.
 
-    `number` counts rows from 1 and is the id of a row without one. `mapping` names, for a column
+    `name` is the id of a row without one: its number, counted from 1. `mapping` names, for a column
     of the task, the key of the row that holds it; without an entry the column's own name is tried,
-    then its `names`. Unused keys of the row are ignored.
+    then its `names`. Unused keys of the row are ignored. `where` is what errors call the row.
     """
+    where = where or f"row {name}"
     if not isinstance(row, Mapping):
-        return Rejected(str(number), f"expected an object with columns, found {_shown(row)}", f"row {number}")
+        return Rejected(name, f"expected an object with columns, found {_shown(row)}", where)
     identity = row.get("id")
-    record_id = str(number) if identity is None or identity == "" else str(identity)
+    record_id = name if identity is None or identity == "" else str(identity)
     record_id = record_id.encode("utf-8", "backslashreplace").decode()
     values: dict[str, str] = {}
     for name, column in columns.items():
@@ -63,15 +64,15 @@ def read_record(
         if value is None or (isinstance(value, str) and not value.strip()):
             if column.required:
                 found = ", ".join(map(str, row)) or "nothing"
-                return Rejected(record_id, f"no text in column {name!r} (the row has: {found})", f"row {number}")
+                return Rejected(record_id, f"no text in column {name!r} (the row has: {found})", where)
             values[name] = ""
             continue
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
             reason = f"expected text, found {_shown(value)}"
-            return Rejected(record_id, reason, f"row {number}, column {key!r}")
+            return Rejected(record_id, reason, f"{where}, column {key!r}")
         text = str(value)
         if wrong := _wrong_text(text, column):
-            return Rejected(record_id, wrong, f"row {number}, column {key!r}")
+            return Rejected(record_id, wrong, f"{where}, column {key!r}")
         values[name] = text
     return Record(record_id, values)
 

@@ -82,21 +82,32 @@ class Tagging:
         """The value of a field, or None where there is none."""
         return self.tags[name].value if name in self.tags else None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; a line of tags.jsonl."""
+    def answer(self) -> dict[str, Any]:
+        """What was found out, as plain JSON values: all but the record's id and what is the same for the whole run."""
         return {
-            "id": self.id,
             "outcome": self.outcome,
             **({"reason": self.reason} if self.reason else {}),
             "tags": {name: _tag(tag) for name, tag in self.tags.items()},
             "tokens": {"read": self.tokens.read, "cached": self.tokens.cached, "written": self.tokens.written},
-            "task": self.provenance.task,
-            "task_version": self.provenance.task_version,
-            "plan": self.provenance.plan,
-            "model": self.provenance.model,
-            "adapter": self.provenance.adapter,
             "engine": self.provenance.engine,
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; a line of tags."""
+        return line_of(self.id, self.answer(), self.provenance)
+
+
+def line_of(name: str, answer: Mapping[str, Any], made: Provenance) -> dict[str, Any]:
+    """The line of tags of the record called `name`, from its `answer` and what made it."""
+    facts = {"task": made.task, "task_version": made.task_version, "plan": made.plan, "model": made.model}
+    engine = {"engine": answer["engine"]}
+    return {
+        "id": name,
+        **{k: v for k, v in answer.items() if k != "engine"},
+        **facts,
+        "adapter": made.adapter,
+        **engine,
+    }
 
 
 def _tag(tag: Tag) -> dict[str, Any]:

@@ -1,18 +1,59 @@
-"""A file and a Tagger in, a folder of tags out: `tagger tag`."""
+"""A catalogue and a Tagger in, a folder of tags out: `tagger tag`, of which no kill loses or repeats anything.
+
+The catalogue is read shard by shard. What a shard's records have no answer to yet is asked, each content once, in
+batches that are kept as they come (answers.py); then the shard is written whole. Given again, a run passes over the
+shards that hold what they would hold, so it goes on where it was, and after a change it asks for what is new.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
+from time import time
+from typing import Any
 
+from tagger.answers import Answers, claimed, content_key
+from tagger.asking import Asker, Here
+from tagger.errors import SourceError
+from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
-from tagger.sinks import Format, Sink
-from tagger.sources import batches, records
+from tagger.record import Record, Rejected
+from tagger.result import line_of
+from tagger.sinks import MANIFEST, Format, read_manifest, shard_name, shards, write_manifest, write_shard
+from tagger.sources import Unread, batches, catalogue
 
-BATCH = 64
-"""Records handed to the engine at once; it packs them as it likes."""
+SHARD = 10_000
+"""Rows of a file of output."""
+
+Answer = Mapping[str, Any]
+"""What `Tagging.answer` gives, with `same_as` where it is that of a record which is nearly the same."""
+
+
+@dataclass
+class Progress:
+    """What a run has come to so far; answers and tokens are those that this process has got."""
+
+    rows: int = 0
+    """In shards that are written, or need not be."""
+    partly: int = 0
+    """Records of the shard at hand that have their answers."""
+    asked: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    tokens: Counter[str] = field(default_factory=Counter)
+    unread: list[str] = field(default_factory=list)
+    """Files of a folder that could not be read to their end."""
+    finished: bool = False
+    """Whether all rows are in the output; False after a stop."""
+
+
+class _StoppedError(Exception):
+    """Somebody wants the run to stop; what is answered is kept."""
 
 
 def tag_file(
@@ -23,18 +64,169 @@ def tag_file(
     form: Format = "jsonl",
     mapping: Mapping[str, str] | None = None,
     limit: int | None = None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> Sink:
-    """Tag every row of `source` (or the first `limit`) into `out`; `progress` hears how many were added.
+    near: float | None = None,
+    asker: Asker | None = None,
+    shard: int = SHARD,
+    command: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] = lambda done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Tag every row of `source`, a file or a folder (or the first `limit`), into `out`.
 
-    Returns the finished sink with its counts. Raises SourceError before any work if the file does not fit
-    the task, EngineError if the engine dies.
+    `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). `command` is
+    kept for whoever gives it again. `progress` hears how far it is, after every batch; once `stop` says so, nothing
+    more is asked. Raises SourceError for a source that does not fit the task, for an `out` of another run and for what
+    cannot be written, EngineError for an engine that cannot be brought back.
     """
-    with Sink(out, form, tagger.task.fields) as sink:
-        for batch in batches(islice(records(source, tagger.task.columns, mapping), limit), BATCH):
-            sink.write(tagger.tag_records(batch))
-            progress(len(batch))
-        facts = asdict(tagger.provenance)
-        del facts["engine"]  # the manifest's own entry says more
-        sink.finish({"source": source.name, **facts}, tagger.engine.info)
-    return sink
+    collapse = Near(near) if near is not None else None
+    with claimed(out), Answers(out) as answers:
+        _claim(answers, tagger, out)
+        if command is not None:
+            answers.note(command=command)
+        run = _Run(
+            tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings=f"{form} {near}"
+        )
+        rows = islice(catalogue(source, tagger.task.columns, mapping), limit)
+        with suppress(_StoppedError):
+            run.through(batches(rows, shard), source.name)
+        return run.done
+
+
+def _claim(answers: Answers, tagger: Tagger, out: Path) -> None:
+    """Make the folder one of this task version, plan, model and adapter; SourceError if it is one of others."""
+    made = asdict(tagger.provenance)
+    del made["engine"]  # any engine gives the same answers
+    before = answers.fact("made")
+    if before is None and (out / MANIFEST).is_file():
+        raise SourceError("the folder holds a run without its answers", where=str(out), hint="choose another --out")
+    if before is not None and before != made:
+        name = next(name for name in made if made[name] != before.get(name))
+        told = f"the folder holds tags of another {name.replace('_', ' ')}: {before.get(name)}, now {made[name]}"
+        raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")
+    answers.note(made=made)
+
+
+@dataclass
+class _Run:
+    """One pass over a catalogue."""
+
+    tagger: Tagger
+    answers: Answers
+    out: Path
+    form: Format
+    near: Near | None
+    ask: Asker
+    progress: Callable[[Progress], None]
+    stop: Callable[[], bool]
+    settings: str
+    done: Progress = field(default_factory=Progress)
+
+    def through(self, parts: Iterable[Sequence[Record | Rejected]], source: str) -> None:
+        """Bring the folder to hold the tags of all parts, a shard each, and the manifest."""
+        finished = (self.out / MANIFEST).is_file()
+        self.number = read_manifest(self.out)["run"] + 1 if finished else self.answers.fact("run") or 1
+        names: list[str] = []
+        for part in parts:
+            self._shard(len(names), part)
+            names.append(shard_name(len(names), self.form))
+        for stale in (path for path in shards(self.out) if path.name not in names):
+            self._begin()
+            stale.unlink()
+        self.answers.drop_shards(len(names))
+        if not (self.out / MANIFEST).is_file():
+            write_manifest(self.out, self._facts(source, names))
+        self.done.finished = True
+
+    def _begin(self) -> None:
+        """From here on the output changes: it is no longer that of the last finished run."""
+        self.answers.note(run=self.number)
+        (self.out / MANIFEST).unlink(missing_ok=True)
+
+    def _shard(self, number: int, part: Sequence[Record | Rejected]) -> None:
+        """Bring one shard to hold the tags of its records."""
+        keys = [content_key(one.values) if isinstance(one, Record) else None for one in part]
+        digest, noted = self._digest(part, keys), self.answers.shard(number)
+        path = self.out / shard_name(number, self.form)
+        same = noted is not None and noted[0] == digest and path.is_file()
+        if noted and same and self.near is None:
+            self._count(len(part), *noted[1:])
+            return
+        found = self._found({key: one for key, one in zip(keys, part, strict=True) if key and isinstance(one, Record)})
+        made = self.tagger.provenance
+        answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
+        outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
+        unread = [one.where for one in part if isinstance(one, Unread)]
+        if not same:
+            self._begin()
+            lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))
+            write_shard(path, self.form, lines, self.tagger.task.fields)
+            if "failed" not in outcomes:  # else it is written anew when the run is given again
+                self.answers.put_shard(number, digest, outcomes, unread)
+        self._count(len(part), outcomes, unread)
+
+    def _found(self, records: Mapping[bytes, Record]) -> dict[bytes, Answer]:
+        """The answers of a shard's records by their content; those that stand for others are asked before them."""
+        if self.near is None:
+            return self._answered(records)
+        task = self.tagger.task
+        likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
+        found = self._answered({key: record for key, record in records.items() if likes[key] is None})
+        models = {key: content_key(like.values) for key, like in likes.items() if like}
+        known = found | self.answers.get(models.values())
+        for key, model in models.items():
+            handed = inherited(known[model], task.fields, records[key]) if model in known else None
+            if handed and (like := likes[key]):
+                found[key] = handed | {"same_as": like.id}
+        return found | self._answered({key: record for key, record in records.items() if key not in found})
+
+    def _answered(self, records: Mapping[bytes, Record]) -> dict[bytes, Answer]:
+        """The answers of records, asked for where there are none yet."""
+        found: dict[bytes, Answer] = dict(self.answers.get(records))
+        self.done.partly += len(found)
+        for batch in self.ask([record for key, record in records.items() if key not in found]):
+            got = {content_key(record.values): tagging.answer() for record, tagging in batch}
+            self.answers.add({key: answer for key, answer in got.items() if answer["outcome"] != "failed"}, self.number)
+            found |= got
+            self.done.asked += len(got)
+            self.done.partly += len(got)
+            for answer in got.values():
+                self.done.tokens.update(answer["tokens"])
+            self._tell()
+        return found
+
+    def _count(self, rows: int, outcomes: Mapping[str, int], unread: Sequence[str]) -> None:
+        self.done.rows, self.done.partly = self.done.rows + rows, 0
+        self.done.outcomes.update(outcomes)
+        self.done.unread += unread
+        self._tell()
+
+    def _tell(self) -> None:
+        self.answers.note(rows=self.done.rows + self.done.partly, at=time())
+        self.progress(self.done)
+        if self.stop():
+            raise _StoppedError
+
+    def _refused(self, row: Record | Rejected) -> Answer:
+        assert isinstance(row, Rejected)
+        return self.tagger.tag_records([row])[0].answer()
+
+    def _digest(self, part: Sequence[Record | Rejected], keys: Sequence[bytes | None]) -> str:
+        """What a shard is made of."""
+        told = [self.settings, *((one.id, key.hex() if key else str(one)) for one, key in zip(part, keys, strict=True))]
+        return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
+
+    def _facts(self, source: str, names: Sequence[str]) -> dict[str, Any]:
+        """What stands in the manifest."""
+        made = asdict(self.tagger.provenance) | {"engine": asdict(self.tagger.engine.info)}
+        asked = self.answers.asked(self.number)
+        return {
+            "source": source,
+            "run": self.number,
+            **made,
+            "rows": self.done.rows,
+            "outcomes": dict(sorted(self.done.outcomes.items())),
+            "asked": asked.pop("answers"),
+            "tokens": asked,
+            "unread": self.done.unread,
+            "output": names,
+        }

@@ -1,147 +1,121 @@
-"""Taggings in, a file and its manifest out.
+"""Lines of tags in, a file out: whole under its name, or not there.
 
-The file gets its name only when it is whole, and the manifest is written last: a folder with a manifest
-is a finished run.
+A run writes its output in shards of so many rows, and a manifest last: a folder with a manifest is a finished run.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from tagger.engines.base import EngineInfo
 from tagger.errors import SourceError
-from tagger.result import Tagging
-from tagger.task import columns_of
+from tagger.schema import FieldBase, takes_several, takes_spans
+from tagger.task import OUTPUT_COLUMNS, columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
 MANIFEST = "manifest.json"
-FLAT = ("id", "outcome", "reason", "task", "task_version", "plan", "model", "adapter", "engine")
 
 
-class Sink:
-    """A folder that receives the taggings of one run.
+def shard_name(number: int, form: Format) -> str:
+    """The name of a run's shard, counted from 0."""
+    return f"tags-{number:05d}.{form}"
 
-    Use as a context manager; `finish` makes the output final. Raises SourceError for a folder that
-    already holds a finished run or cannot be written.
-    """
 
-    def __init__(self, folder: Path, form: Format, fields: Iterable[str]) -> None:
-        self.path = folder / f"tags.{form}"
-        self.manifest = folder / MANIFEST
-        if self.manifest.exists():
-            hint = "choose another --out, or remove that folder"
-            raise SourceError("the folder already holds a finished run", where=str(folder), hint=hint)
-        self._columns = [*FLAT, *(column for name in fields for column in columns_of(name))]
-        self._unfinished = self.path.with_name(self.path.name + ".part")
-        self._form = form
-        self.outcomes: Counter[str] = Counter()
-        self.tokens: Counter[str] = Counter()
-        self._stack = ExitStack()
+def shards(folder: Path) -> list[Path]:
+    """The shards that lie in a folder, in order."""
+    return sorted(path for path in folder.glob("tags-[0-9]*") if path.suffix != ".part")
 
-    def __enter__(self) -> Sink:
-        try:
-            self._unfinished.parent.mkdir(parents=True, exist_ok=True)
-            opened = {"jsonl": self._jsonl, "csv": self._csv, "parquet": self._parquet}[self._form]()
-        except OSError as error:
-            raise SourceError(f"cannot write: {error.strerror}", where=str(self._unfinished)) from None
-        self._write: Callable[[list[Tagging]], None] = opened
-        return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._stack.close()
-        except OSError:
-            if kind is None:  # else the first error is already on its way
-                raise
+def write_shard(path: Path, form: Format, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+    """Write lines of tags (result.py: line_of) as one file. SourceError where it cannot be written."""
+    write = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[form]
+    with whole(path) as unfinished:
+        write(unfinished, lines, fields)
 
-    def write(self, taggings: list[Tagging]) -> None:
-        """Append taggings, in order."""
-        try:
-            self._write(taggings)
-        except OSError as error:
-            hint = "free some space or choose another --out; nothing was finished, so the run can be made again"
-            raise SourceError(f"cannot write: {error.strerror}", where=str(self._unfinished), hint=hint) from None
-        for tagging in taggings:
-            self.outcomes[tagging.outcome] += 1
-            self.tokens.update(asdict(tagging.tokens))
 
-    def finish(self, facts: Mapping[str, Any], engine: EngineInfo) -> None:
-        """Give the output its name and write the manifest: counts, tokens, and what made them."""
-        self._closing()
-        self._unfinished.replace(self.path)
-        text = json.dumps(
-            {
-                **facts,
-                "rows": sum(self.outcomes.values()),
-                "outcomes": dict(self.outcomes),
-                "tokens": dict(self.tokens),
-                "engine": asdict(engine),
-                "output": self.path.name,
-            },
-            ensure_ascii=False,
-            indent=2,
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write what a finished run came to."""
+    with whole(folder / MANIFEST) as unfinished:
+        unfinished.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", "utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What a finished run came to; SourceError where there is none."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise SourceError(
+            "the folder holds no finished run", where=str(folder), hint="tagger status says how far it is"
         )
-        unfinished = self.manifest.with_suffix(".part")
-        unfinished.write_text(text + "\n", "utf-8")
-        unfinished.replace(self.manifest)
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return found
 
-    def _closing(self) -> None:
-        try:
-            self._stack.close()
-        except OSError as error:
-            raise SourceError(f"cannot write: {error.strerror}", where=str(self._unfinished)) from None
 
-    def _jsonl(self) -> Callable[[list[Tagging]], None]:
-        file = self._stack.enter_context(self._unfinished.open("w", encoding="utf-8", errors="backslashreplace"))
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Another name to write a file under; it gets its own once it is written and on the disk."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        unfinished.parent.mkdir(parents=True, exist_ok=True)
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        hint = "free some space, and give the same command again: what is answered is kept"
+        raise SourceError(f"cannot write: {error.strerror or error}", where=str(path), hint=hint) from None
 
-        def write(taggings: list[Tagging]) -> None:
-            file.writelines(json.dumps(t.to_dict(), ensure_ascii=False) + "\n" for t in taggings)
-            file.flush()
 
-        return write
+def _jsonl(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
-    def _csv(self) -> Callable[[list[Tagging]], None]:
-        file = self._stack.enter_context(
-            self._unfinished.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="")
-        )
-        table = csv.DictWriter(file, self._columns)
+
+def _csv(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+    with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
+        table = csv.DictWriter(file, list(_columns(fields)))
         table.writeheader()
-
-        def write(taggings: list[Tagging]) -> None:
-            table.writerows(_flat(t) for t in taggings)
-            file.flush()
-
-        return write
-
-    def _parquet(self) -> Callable[[list[Tagging]], None]:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        kinds = [(c, pa.float64() if c.endswith(("_probability",)) else pa.string()) for c in self._columns]
-        schema = pa.schema([(c, pa.int64() if c.endswith(("_start", "_end")) else kind) for c, kind in kinds])
-        table = self._stack.enter_context(pq.ParquetWriter(self._unfinished, schema))
-
-        def write(taggings: list[Tagging]) -> None:
-            flat = [_flat(t) for t in taggings]
-            table.write_table(pa.Table.from_pylist([{c: row.get(c) for c in self._columns} for row in flat], schema))
-
-        return write
+        for line in lines:
+            row = _flat(line, fields)
+            table.writerow({name: json.dumps(cell) if isinstance(cell, list) else cell for name, cell in row.items()})
 
 
-def _flat(tagging: Tagging) -> dict[str, Any]:
-    """A tagging as one row of a table; values that are not text are written as JSON."""
-    row = {key: value for key, value in tagging.to_dict().items() if key in FLAT}
-    for name, tag in tagging.tags.items():
-        text = (
-            tag.value if tag.value is None or isinstance(tag.value, str) else json.dumps(tag.value, ensure_ascii=False)
-        )
-        places = (tag.evidence.start, tag.evidence.end) if tag.evidence else (None, None)
-        row.update(zip(columns_of(name), (text, tag.probability, *places), strict=True))
+def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {"text": pa.string(), "number": pa.float64(), "place": pa.int64(), "places": pa.list_(pa.int64())}
+    schema = pa.schema([(name, kinds[kind]) for name, kind in _columns(fields).items()])
+    flat = [_flat(line, fields) for line in lines]
+    columns = [
+        pa.array([row.get(name) for row in flat], kind) for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
+
+
+def _columns(fields: Mapping[str, FieldBase]) -> dict[str, Literal["text", "number", "place", "places"]]:
+    """The columns of a table of tags, and what stands in them."""
+    columns: dict[str, Literal["text", "number", "place", "places"]] = dict.fromkeys(OUTPUT_COLUMNS, "text")
+    for name, field in fields.items():
+        value, probability, *ends = columns_of(name)
+        columns |= {value: "text", probability: "number"}
+        columns |= dict.fromkeys(ends, "places" if takes_spans(field) and takes_several(field) else "place")
+    return columns
+
+
+def _flat(line: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str, Any]:
+    """A line as one row of a table; values that are not text are written as JSON, places of a list as lists."""
+    row = {key: value for key, value in line.items() if key in OUTPUT_COLUMNS}
+    for name, tag in line["tags"].items():
+        value, proof = tag["value"], tag.get("evidence")
+        text = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if isinstance(proof, list):
+            ends: list[Any] = [[place and place[end] for place in proof] for end in ("start", "end")]
+        else:
+            ends = [proof and proof[end] for end in ("start", "end")]
+        row.update(zip(columns_of(name), (text, tag["probability"], *ends), strict=True))
     return row

@@ -1,7 +1,7 @@
-"""A file in, rows out: JSONL, CSV or Parquet, read piece by piece.
+"""A file or a folder of files in, records out: JSONL, CSV or Parquet, read piece by piece.
 
 A row that cannot be read is handed on as what it is, and `read_record` turns it into a rejected
-record: one bad row never costs another.
+record: one bad row never costs another, and in a folder no bad file another.
 """
 
 from __future__ import annotations
@@ -9,9 +9,13 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from tagger.errors import SourceError
 from tagger.record import Column, Record, Rejected, column_key, read_record
@@ -19,8 +23,95 @@ from tagger.record import Column, Record, Rejected, column_key, read_record
 FORMATS = (".jsonl", ".csv", ".parquet")
 
 
-def rows(path: Path) -> Iterator[Any]:
+@dataclass(frozen=True, slots=True)
+class Unread(Rejected):
+    """All rows of a file in a folder from some row on: the file is broken there, or does not fit the task."""
+
+
+def files(source: Path) -> list[Path]:
+    """The file itself, or all files in a folder and below that are read, by name; SourceError for none.
+
+    Names that begin with a dot or an underscore are those of notes that other tools leave beside data.
+    """
+    if not source.is_dir():
+        return [source]
+    below = (path.relative_to(source) for path in source.rglob("*") if path.suffix.lower() in FORMATS)
+    found = [source / path for path in sorted(below) if not any(part[0] in "._" for part in path.parts)]
+    if not found:
+        raise SourceError(f"the folder holds no {', '.join(FORMATS)}", where=str(source))
+    return found
+
+
+def catalogue(
+    source: Path, columns: Mapping[str, Column], mapping: Mapping[str, str] | None = None
+) -> Iterator[Record | Rejected]:
+    """The records of a file (as `records`), or of all files of a folder.
+
+    In a folder a row without an id is called file:row, and a file that cannot be read is one Unread record from there
+    on. Raises SourceError where nothing can be read at all.
+    """
+    if not source.is_dir():
+        yield from records(source, columns, mapping)
+        return
+    ids, last, some = _Ids(), None, False
+    for path in files(source):
+        name = path.relative_to(source).as_posix()
+        try:
+            for record in records(path, columns, mapping, ids, f"{name}:"):
+                some = True
+                yield record
+        except SourceError as error:
+            last = Unread(name, f"{error.message}; its rows from here on are missing", name)
+            yield last
+    if last and not some:
+        raise SourceError(f"no file can be read; the last one: {last.reason}", where=str(source))
+
+
+def count(source: Path) -> int:
+    """How many rows there are, roughly: for a progress bar. A file that cannot be read has none."""
+    return sum(_count(path) for path in files(source))
+
+
+def _count(path: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if path.suffix.lower() == ".parquet":
+            return int(pq.read_metadata(path).num_rows)
+        with path.open("rb") as file:
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    except (pa.ArrowInvalid, OSError):
+        return 0
+
+
+class _Ids:
+    """The ids that were seen, as 8 bytes each: a catalogue has many."""
+
+    def __init__(self) -> None:
+        self._sorted = np.zeros(0, np.uint64)
+        self._recent: set[int] = set()
+
+    def add(self, name: str) -> bool:
+        """Whether the id is new."""
+        digest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+        at = np.searchsorted(self._sorted, np.uint64(digest))
+        if digest in self._recent or (at < len(self._sorted) and int(self._sorted[at]) == digest):
+            return False
+        self._recent.add(digest)
+        if len(self._recent) >= 1 << 16:
+            self._sorted = np.union1d(self._sorted, np.fromiter(self._recent, np.uint64, len(self._recent)))
+            self._recent.clear()
+        return True
+
+
+Choose = Callable[[Sequence[str]], list[str]]
+
+
+def rows(path: Path, choose: Choose = list) -> Iterator[Any]:
     """Every row of a file, in order; a broken JSON line comes as a Rejected with id and row to be filled in.
+
+    `choose` names, of the columns of a file, those that are looked at: others are not read where that is cheaper.
 
     Raises SourceError for a missing or empty file, an unknown format, and a file that is broken as a whole.
     """
@@ -34,7 +125,7 @@ def rows(path: Path) -> Iterator[Any]:
         )
     reader = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix.lower()]
     found = False
-    for row in reader(path):
+    for row in reader(path, choose):
         found = True
         yield row
     if not found:
@@ -42,29 +133,35 @@ def rows(path: Path) -> Iterator[Any]:
 
 
 def records(
-    path: Path, columns: Mapping[str, Column], mapping: Mapping[str, str] | None = None
+    path: Path,
+    columns: Mapping[str, Column],
+    mapping: Mapping[str, str] | None = None,
+    ids: _Ids | None = None,
+    prefix: str = "",
 ) -> Iterator[Record | Rejected]:
     """The records of a file, one for every row. The second of two rows with one id is rejected.
 
+    `ids` are those of files before this one, `prefix` stands before the number of a row that has no id of its own.
     Raises SourceError when the first readable row has no key for a required column: then it is the
     file that does not fit, not a row.
     """
-    seen: dict[str, int] = {}
-    checked = False
-    for number, row in enumerate(rows(path), start=1):
+    seen, checked = ids or _Ids(), False
+
+    def choose(names: Iterable[str]) -> list[str]:
+        return _used(dict.fromkeys(names), columns, mapping or {}, str(path))
+
+    for number, row in enumerate(rows(path, choose), start=1):
+        name, where = f"{prefix}{number}", f"{prefix} row {number}" if prefix else f"row {number}"
         if isinstance(row, Rejected):
-            yield Rejected(str(number), row.reason, f"row {number}")
+            yield Rejected(name, row.reason, where)
             continue
         if not checked and isinstance(row, Mapping):
-            _check_columns(row, columns, mapping or {}, str(path))
+            choose(row)
             checked = True
-        record = read_record(row, columns, number, mapping)
-        if isinstance(row, Mapping) and row.get("id") not in (None, ""):
-            if record.id in seen:
-                reason = f"id {record.id!r} stands already on row {seen[record.id]}"
-                yield Rejected(record.id, reason, f"row {number}")
-                continue
-            seen[record.id] = number
+        record = read_record(row, columns, name, mapping, where)
+        if isinstance(row, Mapping) and row.get("id") not in (None, "") and not seen.add(record.id):
+            yield Rejected(record.id, f"id {record.id!r} stands already on an earlier row", where)
+            continue
         yield record
 
 
@@ -80,9 +177,8 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _check_columns(
-    row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str
-) -> None:
+def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str) -> list[str]:
+    """The keys of a row that a task reads; SourceError if a required column has none."""
     if unknown := [name for name in mapping if name not in columns]:
         raise SourceError(f"--map names column {unknown[0]!r}; the task has: {', '.join(columns)}", where=where)
     for name, column in columns.items():
@@ -93,9 +189,11 @@ def _check_columns(
                 where=where,
                 hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
             )
+    keys = {column_key(row, name, column, mapping) for name, column in columns.items()}
+    return [name for name in row if name in keys or name == "id"]
 
 
-def _jsonl(path: Path) -> Iterator[Any]:
+def _jsonl(path: Path, choose: Choose) -> Iterator[Any]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines):
             line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
@@ -109,7 +207,7 @@ def _jsonl(path: Path) -> Iterator[Any]:
                 yield Rejected("", f"not a line of JSON: {error}", "")
 
 
-def _csv(path: Path) -> Iterator[Any]:
+def _csv(path: Path, choose: Choose) -> Iterator[Any]:
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
         table = csv.DictReader(lines, strict=True)
@@ -126,13 +224,14 @@ def _csv(path: Path) -> Iterator[Any]:
             raise SourceError(f"not CSV: {error}", where=str(path)) from None
 
 
-def _parquet(path: Path) -> Iterator[Any]:
+def _parquet(path: Path, choose: Choose) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1024):
+            names = file.schema_arrow.names
+            for batch in file.iter_batches(batch_size=1024, columns=choose(names)):
                 yield from _plain_rows(batch)
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(f"not a Parquet file: {error}", where=str(path)) from None

@@ -33,7 +33,7 @@ from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
 
 DEFAULT_TEMPLATE = "_default/prompt.jinja"
-OUTPUT_COLUMNS = frozenset({"id", "outcome", "reason", "task", "task_version", "plan", "model", "adapter", "engine"})
+OUTPUT_COLUMNS = ("id", "outcome", "reason", "same_as", "task", "task_version", "plan", "model", "adapter", "engine")
 """Columns of a table of tags that no field may take."""
 
 
@@ -290,7 +290,7 @@ def _check_when(definition: Definition, where: str) -> None:
 
 def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
     """Raise TaskError for a field whose column in a table of tags would be another's."""
-    taken = OUTPUT_COLUMNS | {column for name in fields for column in columns_of(name)[1:]}
+    taken = {*OUTPUT_COLUMNS} | {column for name in fields for column in columns_of(name)[1:]}
     if clash := [name for name in fields if name in taken]:
         raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
 

@@ -6,27 +6,35 @@ engine = ScriptedEngine(lambda prompt: "Tea" if "tea" in prompt.record.lower() e
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.prompt import Prompt
 
 
+KEPT = 1000
+
+
 class ScriptedEngine:
     """Says what `answer` says; without one, the first answer that the grammar allows.
 
-    `answer` gives a text or, for a closed set, the probability of each text. `history` keeps the
-    requests, so that a test can look at what was asked.
+    `answer` gives a text or, for a closed set, the probability of each text.
     """
 
     def __init__(self, answer: Callable[[Prompt], str | Mapping[str, float]] | None = None) -> None:
         self.info = EngineInfo("scripted", "none", "none", {})
-        self.history: list[Request] = []
+        self._kept: deque[Request] = deque(maxlen=KEPT)
         self._answer = answer
+
+    @property
+    def history(self) -> list[Request]:
+        """The last KEPT requests, so that a test can look at what was asked."""
+        return list(self._kept)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """One completion a request, in order; tokens are counted as words."""
-        self.history += requests
+        self._kept.extend(requests)
         return [self._complete(request) for request in requests]
 
     def close(self) -> None:

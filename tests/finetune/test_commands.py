@@ -125,3 +125,26 @@ def test_what_cannot_be_trained_is_said_plainly(
     assert done.returncode == 2, done.stdout
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.model
+def test_a_real_model_learns_in_a_few_steps(tmp_path: Path) -> None:
+    """SmolLM2-135M on the shipped examples, which do not stand in its prompt: dev loss falls."""
+    lines = ((load_task("category").folder or Path()) / "examples.jsonl").read_text("utf-8").splitlines()
+    parts = {"train": lines[:40], "dev": lines[40:56]}
+    for name, part in parts.items():
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(part) + "\n", "utf-8")
+    (tmp_path / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["category"]\n[shots]\nfixed = 0\n', "utf-8")
+    recipe = 'epochs = 2\nevaluations = 1\nleast = 0\nrate = 0.0005\npack = 16\npacks = 1\ndtype = "float32"\n'
+    (tmp_path / "recipe.toml").write_text(recipe, "utf-8")
+    files = [part for name in parts for part in (f"--{name}".replace("train", "data"), tmp_path / f"{name}.jsonl")]
+
+    done = command(
+        "run", "category", *files, "--plan", tmp_path / "plan.toml", "--recipe", tmp_path / "recipe.toml",
+        "--model", "smollm2-135m-instruct", "--out", tmp_path / "adapter",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    history = json.loads((tmp_path / "adapter" / "history.json").read_text("utf-8"))
+    losses = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    assert losses[-1] < 0.8 * losses[0]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ def test_tag_writes_tags_and_manifest(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "1 rejected, 1 tagged" in done.stdout
-    assert len((tmp_path / "out" / "tags.jsonl").read_text("utf-8").splitlines()) == 2
+    assert len((tmp_path / "out" / "tags-00000.jsonl").read_text("utf-8").splitlines()) == 2
     assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["rows"] == 2
 
 
@@ -80,3 +83,39 @@ def test_training_rows_are_written(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     row = json.loads((tmp_path / "rows.jsonl").read_text("utf-8"))
     assert (row["messages"][-1]["content"], row["completion"]) == ("Sencha", "Tea")
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on_and_where_it_is(tmp_path: Path) -> None:
+    rows = [json.dumps({"title": f"tea no {i}"}) for i in range(200_000)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows), "utf-8")
+    command = [sys.executable, "-m", "tagger", "tag", str(tmp_path / "in.jsonl"), "--task", "category",
+               "--out", str(tmp_path / "out"), "--engine", "scripted"]  # fmt: skip
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "tags-00000.jsonl").is_file():
+        time.sleep(0.1)
+    running = tagger("status", tmp_path / "out")
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    stopped = tagger("status", tmp_path / "out")
+
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert "running" in running.stdout
+    assert "stopped" in stopped.stdout
+    assert "of about 199,999" in stopped.stdout
+
+
+def test_what_was_rejected_is_asked_again_on_request(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"title": "tea"}\n{"title": "coffee"}\n{"title": ""}\n', "utf-8")
+    tagger("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+    with sqlite3.connect(tmp_path / "out" / "answers.sqlite") as file:  # as if the model had not come to an end
+        file.execute("UPDATE answers SET outcome = 'rejected' WHERE answer LIKE '%tea%' OR rowid = 1")
+
+    again = tagger("retry", tmp_path / "out", "--rejected")
+    nothing = tagger("retry", tmp_path / "out")
+
+    assert again.returncode == 0, again.stderr
+    assert "1 records asked" in again.stdout
+    assert "0 records asked" in nothing.stdout
+    assert tagger("retry", tmp_path / "none").returncode == 2

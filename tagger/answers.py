@@ -1,0 +1,157 @@
+"""Answers by the content of their records, kept in a file: what was answered once is not asked again, whatever happens.
+
+One SQLite file lies in the output folder of a run. A batch of answers is one transaction, so a process that is killed
+loses the batch that was being asked and no other; the shards that are written are noted beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tagger.errors import SourceError
+
+ANSWERS, LOCK = "answers.sqlite", ".lock"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS answers (
+    key BLOB PRIMARY KEY, answer TEXT NOT NULL, outcome TEXT NOT NULL, run INTEGER NOT NULL,
+    read INTEGER NOT NULL, cached INTEGER NOT NULL, written INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS shards (
+    number INTEGER PRIMARY KEY, digest TEXT NOT NULL, outcomes TEXT NOT NULL, unread TEXT NOT NULL
+);
+"""
+_AT_ONCE = 10_000
+"""Keys looked up in one statement; SQLite takes 32,766."""
+
+
+def content_key(values: Mapping[str, str]) -> bytes:
+    """What two records share that are asked the same: 16 bytes over their columns."""
+    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The folder for one process alone; SourceError if another writes there. A process that dies gives it free."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise SourceError(
+            "another run writes there now", where=str(folder), hint="wait, or choose another --out"
+        ) from None
+
+
+class Answers:
+    """The answers of one task version, plan, model and adapter. Raises SourceError where the file cannot be used."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ANSWERS
+        self._file = sqlite3.connect(self.path, isolation_level=None)
+        try:
+            self._file.execute("PRAGMA journal_mode = WAL")  # others may read meanwhile
+        except sqlite3.Error as error:
+            raise SourceError(
+                f"cannot be read: {error}", where=str(self.path), hint="remove it: the run begins anew"
+            ) from None
+        self._file.execute("PRAGMA synchronous = NORMAL")
+        with self._at_once():
+            for statement in _TABLES.split(";"):
+                self._file.execute(statement)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Answers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def fact(self, name: str) -> Any:
+        """What was noted under a name, or None."""
+        row = self._file.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def note(self, **facts: Any) -> None:
+        """Note facts of the run, as JSON."""
+        with self._at_once():
+            self._file.executemany(
+                "INSERT OR REPLACE INTO facts VALUES (?, ?)",
+                [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.items()],
+            )
+
+    def get(self, keys: Iterable[bytes]) -> dict[bytes, dict[str, Any]]:
+        """The answers that are there."""
+        wanted, found = list(keys), {}
+        for start in range(0, len(wanted), _AT_ONCE):
+            part = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
+            rows = self._file.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
+            found.update({key: json.loads(answer) for key, answer in rows})
+        return found
+
+    def add(self, answers: Mapping[bytes, Mapping[str, Any]], run: int) -> None:
+        """Keep the answers of run number `run`, all or none of them."""
+        rows = [
+            (key, json.dumps(answer, ensure_ascii=False), answer["outcome"], run, *answer["tokens"].values())
+            for key, answer in answers.items()
+        ]
+        with self._at_once():
+            self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def forget(self, outcome: str) -> int:
+        """Drop all answers with an outcome, and how many they were; shards have to be written anew."""
+        with self._at_once():
+            count = self._file.execute("DELETE FROM answers WHERE outcome = ?", (outcome,)).rowcount
+            if count:
+                self._file.execute("DELETE FROM shards")
+        return count
+
+    def shard(self, number: int) -> tuple[str, dict[str, int], list[str]] | None:
+        """The digest of a shard's records, its outcomes, and the files that could not be read there."""
+        row = self._file.execute("SELECT digest, outcomes, unread FROM shards WHERE number = ?", (number,)).fetchone()
+        return (row[0], json.loads(row[1]), json.loads(row[2])) if row else None
+
+    def put_shard(self, number: int, digest: str, outcomes: Mapping[str, int], unread: Sequence[str]) -> None:
+        """Note that a shard is written."""
+        with self._at_once():
+            row = (number, digest, json.dumps(outcomes), json.dumps(unread, ensure_ascii=False))
+            self._file.execute("INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", row)
+
+    def drop_shards(self, first: int) -> None:
+        """Forget that shards from a number on are written."""
+        with self._at_once():
+            self._file.execute("DELETE FROM shards WHERE number >= ?", (first,))
+
+    def asked(self, run: int) -> dict[str, int]:
+        """How many answers a run has got, and for how many tokens."""
+        names = ("answers", "read", "cached", "written")
+        row = self._file.execute(
+            "SELECT COUNT(*), TOTAL(read), TOTAL(cached), TOTAL(written) FROM answers WHERE run = ?", (run,)
+        ).fetchone()
+        return {name: int(value) for name, value in zip(names, row, strict=True)}
+
+    @contextmanager
+    def _at_once(self) -> Iterator[None]:
+        """All that is written inside, or nothing of it."""
+        try:
+            self._file.execute("BEGIN")
+            yield
+            self._file.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            hint = "free some space, and give the same command again: what is answered is kept"
+            raise SourceError(f"cannot write: {error}", where=str(self.path), hint=hint) from None

@@ -1,0 +1,195 @@
+"""Commands of a whole catalogue: tag it, see how far it is, ask again for what was refused."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel, ConfigDict
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from tagger.answers import ANSWERS, Answers, claimed
+from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, ShotsFile, TaskName, err, mapped, out
+from tagger.errors import SourceError
+from tagger.pipeline import Tagger
+from tagger.run import Progress, tag_file
+from tagger.sinks import MANIFEST, read_manifest
+from tagger.sources import catalogue, count
+from tagger.task import load_task
+
+STOPPED = 130
+"""Exit code of a run that was told to stop, as of a process that Ctrl-C has ended."""
+
+Folder = Annotated[Path, typer.Argument(help="The --out of a run.")]
+
+
+class Job(BaseModel):
+    """A run as a person asked for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: Path
+    task: str
+    engine: str
+    model: str | None
+    shots: Path | None
+    mapping: dict[str, str]
+    form: OutputFormat
+    limit: int | None
+    promise: float | None
+    near: float | None
+    rows: int
+    """In the source, roughly."""
+
+
+def tag(
+    source: Annotated[Path, typer.Argument(help="JSONL, CSV or Parquet, or a folder of such files.")],
+    task: TaskName,
+    folder: Annotated[Path, typer.Option("--out", help="A folder for tags and manifest.")],
+    engine: EngineName = "auto",
+    model: ModelName = None,
+    shots: ShotsFile = None,
+    mapping: Mapping = None,
+    form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
+    promise: Annotated[
+        float | None, typer.Option("--promise", help="Share of right values, 0.95 for instance; else silence.")
+    ] = None,
+    near: Annotated[
+        float | None,
+        typer.Option("--near", help="Likeness, 0.9 for instance, from which records share an answer."),
+    ] = None,
+) -> None:
+    """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
+    columns, named = load_task(task).columns, mapped(mapping)
+    next(catalogue(source, columns, named))  # a source that does not fit is found before a model loads
+    job = Job(
+        source=source.absolute(), task=task, engine=engine, model=model, shots=shots, mapping=named, form=form,
+        limit=limit, promise=promise, near=near, rows=min(count(source), limit or count(source)),
+    )  # fmt: skip
+    _do(job, folder)
+
+
+def status(folder: Folder) -> None:
+    """Say how far a run is, and what came of it."""
+    if not (folder / ANSWERS).is_file():
+        raise SourceError("no run was begun there", where=str(folder))
+    with Answers(folder) as answers:
+        facts = {name: answers.fact(name) for name in ("command", "made", "rows", "at")}
+    table = Table(show_header=False)
+    job = Job.model_validate(facts["command"]) if facts["command"] else None
+    for name, value in (facts["made"] or {}).items():
+        table.add_row(name.replace("_", " "), str(value))
+    if job:
+        table.add_row("source", str(job.source))
+    seen = f"{datetime.fromtimestamp(facts['at']):%Y-%m-%d %H:%M:%S}" if facts["at"] else "never"
+    table.add_row(
+        "rows", f"{facts['rows'] or 0:,}" + (f" of about {job.rows:,}" if job else "") + f", last seen {seen}"
+    )
+    for name, value in _state(folder).items():
+        table.add_row(name, value)
+    out.print(table)
+
+
+def retry(
+    folder: Folder,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="Ask also for what the model was asked and gave no answer to.")
+    ] = False,
+) -> None:
+    """Give a run again: what failed is asked again."""
+    if not (folder / ANSWERS).is_file():
+        raise SourceError("no run was begun there", where=str(folder))
+    with claimed(folder), Answers(folder) as answers:
+        command = answers.fact("command")
+        if command is None:
+            raise SourceError("the run does not say how it was begun", where=str(folder), hint="give its command again")
+        forgotten = answers.forget("rejected") if rejected else 0
+    err.print(f"{forgotten} rejected answers are asked again" if rejected else "what failed is asked again")
+    _do(Job.model_validate(command), folder)
+
+
+def _do(job: Job, folder: Path) -> None:
+    err.print(f"opening engine {job.engine} ...")
+    tagger = Tagger(job.task, engine=job.engine, model=job.model, shots=job.shots, promise=job.promise)
+    with _asked_to_stop() as stop, _bar(job) as show:
+        done = tag_file(
+            tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
+            command=job.model_dump(mode="json"), progress=show, stop=stop,
+        )  # fmt: skip
+    out.print(_told(done), soft_wrap=True, highlight=False)
+    if not done.finished:
+        out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
+        raise typer.Exit(STOPPED)
+    out.print(f"manifest: {folder / MANIFEST}", soft_wrap=True)
+    if done.unread:
+        err.print(f"[red bold]not read to the end:[/] {', '.join(done.unread)} (the output says why)", soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _state(folder: Path) -> dict[str, str]:
+    """Whether a run is going on or finished, and what came of it."""
+    try:
+        with claimed(folder):
+            pass
+    except SourceError:
+        return {"state": "running"}
+    if not (folder / MANIFEST).is_file():
+        return {"state": "stopped: the same command goes on"}
+    facts = read_manifest(folder)
+    outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in facts["outcomes"].items())
+    unread = {"not read to the end": ", ".join(facts["unread"])} if facts["unread"] else {}
+    return {"state": "finished", "outcomes": outcomes, "asked": f"{facts['asked']:,} records", **unread}
+
+
+def _told(done: Progress) -> str:
+    """Outcomes and cost of a run, in a line."""
+    counts = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(done.outcomes.items()))
+    tokens = ", ".join(f"{n:,} {what}" for what, n in done.tokens.items()) or "none"
+    return f"{counts or 'nothing finished yet'}; {done.asked:,} records asked, tokens: {tokens}"
+
+
+def _short(count: int) -> str:
+    """A count of tokens in a few letters."""
+    return f"{count / 1e6:,.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k" if count >= 1e4 else str(count)
+
+
+@contextmanager
+def _bar(job: Job) -> Iterator[Callable[[Progress], None]]:
+    """A progress bar with rate, time left, tokens and what goes wrong."""
+    columns = (BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=err) as bar:
+        line = bar.add_task("", total=job.rows)
+
+        def show(done: Progress) -> None:
+            speed = bar.tasks[0].speed
+            rate = [f"{speed:,.1f}/s"] if speed else []
+            tokens = [f"{_short(n)} {what}" for what, n in done.tokens.items()]
+            wrong = [f"{n:,} {name}" for name, n in done.outcomes.items() if name != "tagged"]
+            bar.update(line, completed=done.rows + done.partly, description=", ".join([*rate, *tokens, *wrong]))
+
+        yield show
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed; pressed twice, it ends the process as ever."""
+    pressed: list[Any] = []
+
+    def press(*_: Any) -> None:
+        pressed.append(True)
+        signal.signal(signal.SIGINT, before)
+        err.print("stopping after this batch (Ctrl-C again: at once)")
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,322 @@
+"""A run that is killed, stopped, starved of disk or served by a dying engine ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.engines.base import Completion, Request
+from tagger.errors import EngineError, SourceError
+from tagger.run import Progress, tag_file
+from tagger.sinks import Format, shards
+from tagger.task import load_task
+
+DRIVER = """
+import resource, sys, time
+from pathlib import Path
+from tagger import ScriptedEngine, Tagger
+from tagger.errors import TaggerError
+from tagger.run import tag_file
+
+class Slow(ScriptedEngine):
+    def complete(self, requests):
+        with open(sys.argv[3], "a") as log:
+            log.writelines(request.prompt.record + "\\n" for request in requests)
+        time.sleep(0.01)
+        return super().complete(requests)
+
+tagger = Tagger("category", engine=Slow(lambda prompt: "Tea" if "tea" in prompt.record else "Coffee"))
+if len(sys.argv) > 4:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
+print("begun", flush=True)
+try:
+    done = tag_file(tagger, Path(sys.argv[1]), Path(sys.argv[2]), form="jsonl", shard=150)
+except TaggerError as error:
+    sys.exit(str(error))
+print("finished" if done.finished else "stopped")
+"""
+
+
+def driven(source: Path, out: Path, log: Path, *more: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-c", DRIVER, *map(str, (source, out, log)), *more]
+    found = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ})
+    assert found.stdout
+    assert found.stdout.readline() == "begun\n"
+    return found
+
+
+def output(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in [*shards(folder), folder / "manifest.json"]}
+
+
+@pytest.fixture
+def drinks(tmp_path: Path) -> Path:
+    """1,500 rows: some twice, some broken."""
+    rows = [json.dumps({"id": f"p{i}", "title": f"{'tea' if i % 3 else 'ground'} no {i % 1200}"}) for i in range(1500)]
+    rows[700], rows[1499] = '{"title": "broken', rows[0]
+    (tmp_path / "drinks.jsonl").write_text("\n".join(rows), "utf-8")
+    return tmp_path / "drinks.jsonl"
+
+
+def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(drinks: Path, tmp_path: Path) -> None:
+    assert driven(drinks, tmp_path / "once", tmp_path / "once.log").communicate()[0] == "finished\n"
+    draw, log = random.Random(0), tmp_path / "killed.log"
+
+    for _ in range(20):
+        process = driven(drinks, tmp_path / "killed", log)
+        time.sleep(draw.uniform(0, 0.25))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert driven(drinks, tmp_path / "killed", log).communicate()[0] == "finished\n"
+
+    assert output(tmp_path / "killed") == output(tmp_path / "once")
+    asked = log.read_text("utf-8").splitlines()
+    assert len(set(asked)) == len((tmp_path / "once.log").read_text("utf-8").splitlines()) == 1199
+    assert len(asked) - len(set(asked)) <= 20 * 150  # of each kill the batch that was being asked
+
+
+def test_a_disk_that_is_full_loses_nothing(drinks: Path, tmp_path: Path) -> None:
+    driven(drinks, tmp_path / "once", tmp_path / "once.log").communicate()
+
+    process = driven(drinks, tmp_path / "full", tmp_path / "full.log", "90000")
+    told = process.communicate()[1]
+
+    assert process.returncode == 1
+    assert "cannot write" in told
+    assert "the same command again" in told
+    assert "Traceback" not in told
+    assert driven(drinks, tmp_path / "full", tmp_path / "full.log").communicate()[0] == "finished\n"
+    assert output(tmp_path / "full") == output(tmp_path / "once")
+
+
+def tagged(source: Path, out: Path, engine: ScriptedEngine | None = None, **options: Any) -> Progress:
+    return tag_file(Tagger("category", engine=engine or ScriptedEngine()), source, out, **options)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in shards(folder) for line in path.read_text("utf-8").splitlines()]
+
+
+def test_equal_records_are_asked_once_and_a_second_run_asks_for_what_is_new(drinks: Path, tmp_path: Path) -> None:
+    first = tagged(drinks, tmp_path / "out", shard=200)
+    again = tagged(drinks, tmp_path / "out", shard=200)
+    drinks.write_text(drinks.read_text("utf-8").replace('tea no 7"', 'tea no 7, new"'), "utf-8")
+    changed = tagged(drinks, tmp_path / "out", shard=200)
+
+    assert first.asked == 1199
+    assert (first.rows, first.outcomes) == (1500, {"tagged": 1498, "rejected": 2})
+    assert (again.asked, again.outcomes) == (0, first.outcomes)
+    assert changed.asked == 1
+    facts = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert (facts["run"], facts["asked"], facts["rows"]) == (2, 1, 1500)
+
+
+def test_fewer_rows_leave_no_old_shard_behind(drinks: Path, tmp_path: Path) -> None:
+    tagged(drinks, tmp_path / "out", shard=200)
+
+    tagged(drinks, tmp_path / "out", shard=200, limit=300)
+
+    assert [len(path.read_text("utf-8").splitlines()) for path in shards(tmp_path / "out")] == [200, 100]
+
+
+def test_a_folder_of_another_run_is_refused(drinks: Path, tmp_path: Path) -> None:
+    tagged(drinks, tmp_path / "out", limit=5)
+    before = output(tmp_path / "out")
+
+    with pytest.raises(SourceError, match=r"another task: category, now zh_category(.|\n)*choose another --out"):
+        tag_file(Tagger("zh_category", engine=ScriptedEngine()), drinks, tmp_path / "out", mapping={"text": "title"})
+
+    assert output(tmp_path / "out") == before
+
+
+def test_two_runs_do_not_write_into_one_folder(drinks: Path, tmp_path: Path) -> None:
+    process = driven(drinks, tmp_path / "out", tmp_path / "log")
+
+    time.sleep(0.1)
+    with pytest.raises(SourceError, match="another run writes there now"):
+        tagged(drinks, tmp_path / "out")
+
+    process.communicate()
+
+
+def test_a_stop_ends_it_after_a_batch(drinks: Path, tmp_path: Path) -> None:
+    stopped = tagged(drinks, tmp_path / "out", stop=lambda: True)
+    after = tagged(drinks, tmp_path / "out")
+
+    assert (stopped.finished, stopped.asked) == (False, 64)
+    assert not stopped.rows
+    assert (after.finished, after.asked) == (True, 1199 - 64)
+
+
+def folder_of(tmp_path: Path, *tables: pa.Table) -> Path:
+    source = tmp_path / "catalogue"
+    (source / "deeper").mkdir(parents=True)
+    (source / "_notes.jsonl").write_text("not a row", "utf-8")
+    for number, table in enumerate(tables):
+        pq.write_table(table, source / ("deeper" if number == 1 else "") / f"part-{number}.parquet")
+    return source
+
+
+def titles(*names: str, column: str = "title") -> pa.Table:
+    return pa.table({column: list(names), "price": [1.5] * len(names)})
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_folder_is_one_catalogue(tmp_path: Path, form: Format) -> None:
+    source = folder_of(tmp_path, titles("a", "b"), titles("c"), titles("d"))
+
+    done = tagged(source, tmp_path / "out", form=form, shard=3)
+
+    assert done.outcomes == {"tagged": 4}
+    assert len(shards(tmp_path / "out")) == 2
+    if form == "jsonl":
+        assert [line["id"] for line in lines(tmp_path / "out")] == [
+            "deeper/part-1.parquet:1", "part-0.parquet:1", "part-0.parquet:2", "part-2.parquet:1",
+        ]  # fmt: skip
+
+
+def test_a_broken_file_or_another_schema_costs_a_folder_nothing_else(tmp_path: Path) -> None:
+    source = folder_of(tmp_path, titles("a"), titles("b", column="what"), titles("c"), titles("d"))
+    whole = (source / "part-2.parquet").read_bytes()
+    (source / "part-2.parquet").write_bytes(whole[: len(whole) // 2])
+
+    done = tagged(source, tmp_path / "out")
+
+    assert done.outcomes == {"tagged": 2, "rejected": 2}
+    assert done.unread == ["deeper/part-1.parquet", "part-2.parquet"]
+    reasons = [line["reason"] for line in lines(tmp_path / "out") if line["outcome"] == "rejected"]
+    assert "no column 'title'" in reasons[0]
+    assert "not a Parquet file" in reasons[1]
+
+    (source / "part-2.parquet").write_bytes(whole)
+    mended = tagged(source, tmp_path / "out")
+    assert (mended.asked, mended.outcomes) == (1, {"tagged": 3, "rejected": 1})
+
+
+def test_a_folder_without_anything_to_read_is_an_error(tmp_path: Path) -> None:
+    source = folder_of(tmp_path, titles("a", column="what"))
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(SourceError, match="no file can be read"):
+        tagged(source, tmp_path / "out")
+    with pytest.raises(SourceError, match="the folder holds no"):
+        tagged(tmp_path / "empty", tmp_path / "out")
+
+
+class Mortal(ScriptedEngine):
+    """Dies of some records, and the first time it is asked at all."""
+
+    deaths = 0
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        texts = [request.prompt.record for request in requests]
+        if any("poison" in text for text in texts) or (type(self).deaths == 0 and "banana" not in texts):
+            type(self).deaths += 1
+            raise EngineError("out of memory")
+        return super().complete(requests)
+
+
+def test_a_dying_engine_is_brought_back_and_what_kills_it_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"title": f"{'poison' if i in (3, 40) else 'tea'} {i}"} for i in range(64)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    monkeypatch.setattr("tagger.pipeline.open_engine", lambda *_, **__: Mortal())
+    monkeypatch.setattr(Mortal, "deaths", 0)
+
+    done = tag_file(Tagger("category", engine="scripted"), tmp_path / "in.jsonl", tmp_path / "out")
+
+    assert done.outcomes == {"tagged": 62, "rejected": 2}
+    assert [line["id"] for line in lines(tmp_path / "out") if line["outcome"] == "rejected"] == ["4", "41"]
+    assert "the engine dies of it: out of memory" in lines(tmp_path / "out")[3]["reason"]
+
+
+def test_an_engine_that_cannot_be_brought_back_ends_the_run(drinks: Path, tmp_path: Path) -> None:
+    class Dead(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            raise EngineError("gone")
+
+    with pytest.raises(EngineError, match="gone"):
+        tagged(drinks, tmp_path / "out", Dead())
+
+    assert tagged(drinks, tmp_path / "out").outcomes["tagged"] == 1498
+
+
+def test_what_failed_is_asked_again(drinks: Path, tmp_path: Path) -> None:
+    class Absent(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            return [Completion("no server", "error") for _ in requests]
+
+    assert tagged(drinks, tmp_path / "out", Absent()).outcomes == {"failed": 1498, "rejected": 2}
+
+    assert tagged(drinks, tmp_path / "out").outcomes == {"tagged": 1498, "rejected": 2}
+
+
+def test_a_near_duplicate_takes_the_answer_but_no_text_that_it_lacks(tmp_path: Path) -> None:
+    rows = [
+        "Acme Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
+        "ACME bottle: stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
+        "Acmo Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
+        "Acme Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 750 ml",
+    ]
+    lines_in = [json.dumps({"id": str(i), "category": "Bottle", "title": title}) for i, title in enumerate(rows)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines_in), "utf-8")
+    task = load_task("attributes")
+    (group,) = [g for g in task.definition.when.fields if "Brand" in " ".join(task.definition.when.fields[g])][:1]
+    name = next(n for n in task.definition.when.fields[group] if "Brand" in n)
+    (tmp_path / "in.jsonl").write_text("\n".join(lines_in).replace('"Bottle"', json.dumps(group)), "utf-8")
+    engine = ScriptedEngine(lambda prompt: json.dumps({name: "Acme" if "Acme" in prompt.record else "Acmo"}))
+
+    done = tag_file(Tagger(task, engine=engine), tmp_path / "in.jsonl", tmp_path / "out", near=0.7)
+
+    found = lines(tmp_path / "out")
+    assert done.asked == 3
+    assert [line.get("same_as") for line in found] == [None, "0", None, None]
+    assert found[1]["tags"][name]["evidence"] == {"column": "title", "start": 0, "end": 4, "text": "ACME"}
+    assert found[2]["tags"][name]["value"] == "Acmo"
+
+
+@pytest.mark.model
+def test_a_real_engine_that_is_killed_answers_every_row_once(tmp_path: Path) -> None:
+    rows = [json.dumps({"id": f"p{i}", "title": f"Loose leaf tea no {i}"}) for i in range(150)]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows), "utf-8")
+    command = [sys.executable, "-m", "tagger", "tag", str(tmp_path / "in.jsonl"), "--task", "category",
+               "--out", str(tmp_path / "out"), "--model", "smollm2-135m-instruct"]  # fmt: skip
+
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not _answers(tmp_path / "out"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = _answers(tmp_path / "out")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert kept
+    assert f"{150 - kept} records asked" in done.stdout
+    assert [line["id"] for line in lines(tmp_path / "out")] == [f"p{i}" for i in range(150)]
+
+
+def _answers(folder: Path) -> int:
+    import sqlite3
+
+    if not (folder / "answers.sqlite").is_file():
+        return 0
+    try:
+        with sqlite3.connect(f"file:{folder / 'answers.sqlite'}?mode=ro", uri=True) as file:
+            return int(file.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
