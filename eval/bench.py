@@ -19,7 +19,6 @@ from outlines.inputs import Chat
 from tagger.engines.transformers import TransformersEngine
 from tagger.errors import SettingsError
 from tagger.example import Example
-from tagger.grammar import closed_values
 from tagger.pipeline import Tagger
 from tagger.plan import Shots
 from tagger.task import Task
@@ -73,7 +72,7 @@ def bench(
 def _compare(name: str, tagger: Tagger, engine: TransformersEngine, examples: Sequence[Example], rounds: int) -> Row:
     ask = tagger.task.plan.ask[0]
     field = ask.fields[0]
-    labels = tuple(closed_values(tagger.task.fields[field]) or {})
+    labels = tuple(tagger.task.fields[field].closed or {})
     records = [example.record for example in examples]
     prompts = tagger.prompts(ask, records)
     generator = Generator(from_transformers(engine.hf_model, engine.chat.hf), Literal[labels])

@@ -23,7 +23,7 @@ from eval.sets import DEFAULT_SPLIT
 from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, Promise, open_features
 from tagger.decide import decide
 from tagger.errors import SourceError
-from tagger.grammar import closed_values, read_value, value_text
+from tagger.grammar import read_value, value_text
 from tagger.schema import FieldBase
 
 FOLDS = 5
@@ -65,7 +65,7 @@ def calibrate(
     if not any(v.tag for v in unseen):
         raise SourceError("the run has no answers: there is nothing to calibrate on")
     calibration = _calibration(run, judge(run), fields)
-    opened = [v for v in unseen if closed_values(fields[v.field]) is None]
+    opened = [v for v in unseen if fields[v.field].closed is None]
     threshold = best_f1([v for v in opened if v.annotated or not published])
     fits = {
         name: fit.model_copy(update={"abstain_below": threshold if fit.open else 0.0})
@@ -152,7 +152,7 @@ def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, Field
     opened = []
     for name in {v.field: None for v in answered}:
         own = [v for v in answered if v.field == name]
-        if closed_values(fields[name]) is None:
+        if fields[name].closed is None:
             opened += own
         else:
             labelled = [v for v in own if v.gold is not None]
@@ -199,7 +199,7 @@ def _closed(field: FieldBase, judged: Sequence[Verdict]) -> ClosedFit:
 def _opened(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[str, Fit]:
     """One regression over the candidates of all open fields; a field's intercept is drawn towards the common
     one (L2), which a field without a candidate gets."""
-    names = sorted(name for name, field in fields.items() if closed_values(field) is None)
+    names = sorted(name for name, field in fields.items() if field.closed is None)
     told = [
         (v, v.tag.scores(), text)
         for v in judged if v.tag

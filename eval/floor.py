@@ -25,7 +25,7 @@ from eval.record import Header, Run, RunRow, RunTag, rows_id
 from eval.score import Kind, Verdict
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
-from tagger.grammar import closed_values, spell_value
+from tagger.grammar import spell_value
 from tagger.likeness import plain_text, vectorizer
 from tagger.prior import SHARPNESS
 from tagger.schema import LabelField, PathField, TextField
@@ -167,7 +167,7 @@ def as_run(
         tags = by_record.setdefault(verdict.id, {})
         if verdict.value is not None:
             text = spell_value(task.fields[verdict.field], verdict.value)
-            closed = closed_values(task.fields[verdict.field]) is not None
+            closed = task.fields[verdict.field].closed is not None
             tags[verdict.field] = RunTag(
                 value=verdict.value, p=verdict.p, model={verdict.value if closed else text: verdict.p}
             )

@@ -23,7 +23,6 @@ from eval.score import counts, judge
 from tagger.engines.base import Engine
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.grammar import closed_values
 from tagger.pipeline import Tagger
 from tagger.plan import CODES, Ask, Plan, Shots
 from tagger.schema import PathField
@@ -60,7 +59,7 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
         asks = [task.plan.ask]  # several fields are asked as the task's own plan has it
     else:
         name = task.plan.ask[0].fields[0]
-        values = len(closed_values(task.fields[name]) or {})
+        values = len(task.fields[name].closed or {})
         lists = (0, *LISTED) if values >= MANY_LABELS else (0,)
         asks = [(Ask(form="label", fields=(name,), shortlist=listed),) for listed in lists]
         if isinstance(task.fields[name], PathField):

@@ -12,7 +12,6 @@ from eval.figures import Figure, share
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError
 from tagger.example import Example
-from tagger.grammar import closed_values
 from tagger.pipeline import Tagger
 from tagger.plan import Ask
 from tagger.task import Task
@@ -29,7 +28,7 @@ def recall(
     not ask one closed field, SourceError for no rows.
     """
     name = next(iter(task.fields))
-    values = closed_values(task.fields[name])
+    values = task.fields[name].closed
     if len(task.fields) > 1 or values is None:
         raise SettingsError(f"task {task.id!r} has no shortlist: it does not ask one closed field")
     ask = Ask(form="label", fields=(name,), shortlist=min(max(lengths), len(values)))

@@ -16,7 +16,6 @@ from eval.slices import shown
 from tagger.errors import SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values
 from tagger.schema import LabelsField, takes_spans
 from tagger.task import Task
 
@@ -27,7 +26,7 @@ MOST_REPEATS = 5
 def balanced(rows: Sequence[Example], task: Task) -> list[Example]:
     """The rows, those of rarer labels repeated until each label has as many as the most frequent one, up to
     MOST_REPEATS times each. SourceError for a task that is not one closed field."""
-    if len(task.fields) != 1 or closed_values(next(iter(task.fields.values()))) is None:
+    if len(task.fields) != 1 or next(iter(task.fields.values())).closed is None:
         raise SourceError("only a task with one closed field has classes to balance", hint="leave out `balanced`")
     (name,) = task.fields
     of: dict[str, list[Example]] = defaultdict(list)
@@ -62,7 +61,7 @@ def refuse_few(rows: Sequence[Example], task: Task, least: int) -> None:
     """Raise SourceError if a label of a closed field has fewer than `least` rows: the adapter would learn never to
     say it."""
     for name, field in task.fields.items():
-        values = field.labels if isinstance(field, LabelsField) else closed_values(field)
+        values = field.labels if isinstance(field, LabelsField) else field.closed
         if values is None:
             continue
         of = Counter(label for row in rows for label in _labels(row.answer.get(name)))

@@ -40,10 +40,11 @@ class PackedRows:
 
 def encode(rows: Iterable[TrainingRow], chat: ChatTokenizer) -> list[Encoded]:
     """Rows as the engine that serves would read them, and write them in the tokenizer's own spelling."""
-    stop = chat.hf.eos_token_id
+    stop, given = chat.hf.eos_token_id, list(rows)
+    bodies = chat.bodies([row.prompt for row in given])
     return [
-        Encoded(chat.head_ids(row.prompt.head), tuple(chat.body_ids(row.prompt)), (*chat.plain(row.completion), stop))
-        for row in rows
+        Encoded(chat.head_ids(row.prompt.head), tuple(body), (*chat.plain(row.completion), stop))
+        for row, body in zip(given, bodies, strict=True)
     ]
 
 

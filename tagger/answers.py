@@ -29,14 +29,14 @@ CREATE TABLE IF NOT EXISTS shards (
     number INTEGER PRIMARY KEY, digest TEXT NOT NULL, outcomes TEXT NOT NULL, unread TEXT NOT NULL
 );
 """
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _AT_ONCE = 10_000
 """Keys looked up in one statement; SQLite takes 32,766."""
 
 
 def content_key(values: Mapping[str, str]) -> bytes:
     """What two records share that are asked the same: 16 bytes over their columns."""
-    text = json.dumps(values, ensure_ascii=False, sort_keys=True)
-    return blake2b(text.encode(), digest_size=16).digest()
+    return blake2b(_JSON.encode(list(values.items())).encode(), digest_size=16).digest()
 
 
 @contextmanager
@@ -105,7 +105,7 @@ class Answers:
     def add(self, answers: Mapping[bytes, Mapping[str, Any]], run: int) -> None:
         """Keep the answers of run number `run`, all or none of them."""
         rows = [
-            (key, json.dumps(answer, ensure_ascii=False), answer["outcome"], run, *answer["tokens"].values())
+            (key, _JSON.encode(answer), answer["outcome"], run, *answer["tokens"].values())
             for key, answer in answers.items()
         ]
         with self._at_once():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagger.engines.base import Completion, Constraint
-from tagger.grammar import choice_grammar, closed_values, first_value, object_grammar, read_value, spell
+from tagger.grammar import choice_grammar, first_value, object_grammar, read_value, spell
 from tagger.plan import Ask, codes
 from tagger.schema import PATH_SEPARATOR, FieldBase, PathField, problems
 
@@ -39,10 +39,10 @@ def constraint(ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
     return Constraint(choice_grammar(choices), choices)
 
 
-def choice_values(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, Any]:
+def choice_values(ask: Ask, fields: Mapping[str, FieldBase]) -> Mapping[str, Any]:
     """Text that may be written -> the value it stands for, for a label or codes ask."""
     field = fields[ask.fields[0]]
-    values = closed_values(field) or {}
+    values = field.closed or {}
     if ask.shortlist and isinstance(field, PathField):
         return short_names(list(values))
     if ask.form == "codes":

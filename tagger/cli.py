@@ -48,7 +48,7 @@ def render(
     chat = engines.chat_tokenizer(model)
     for ask in loaded.plan.ask:
         prompt = tagger.prompts(ask, [record])[0]
-        head, body = chat.head_ids(prompt.head), chat.body_ids(prompt)
+        head, body = chat.head_ids(prompt.head), chat.bodies([prompt])[0]
         out.rule(f"cached part: {len(head)} tokens, the same for every record with these fields")
         out.print(escape(chat.text(head)), style="dim", highlight=False, soft_wrap=True)
         out.rule(f"this record: {len(body)} tokens")

@@ -15,7 +15,7 @@ from typing import Any
 
 from tagger.ask import Answer, choice_values
 from tagger.engines.base import Step
-from tagger.grammar import closed_values, spell_value
+from tagger.grammar import spell_value
 from tagger.plan import Ask
 from tagger.schema import FieldBase, takes_several
 
@@ -117,7 +117,7 @@ def _leads(written: bytes, whole: bytes, in_json: bool) -> bool:
 
 
 def _in_json(field: FieldBase, answer: Answer, start: int, literal: str) -> Scores:
-    closed = closed_values(field)
+    closed = field.closed
     if closed is not None:
         spelled = {json.dumps(value, ensure_ascii=False): value for value in closed.values()}
         base = answer.completion.text.encode()[:start]
@@ -151,5 +151,5 @@ def _written(answer: Answer, start: int, literal: str) -> tuple[float, float]:
 
 def _named(masses: Mapping[str, float], field: FieldBase, spelled: Mapping[str, Any]) -> dict[str, float]:
     total = sum(masses.values()) or 1.0
-    texts = {json.dumps(value): text for text, value in (closed_values(field) or {}).items()}
-    return {texts[json.dumps(spelled[text])]: mass / total for text, mass in masses.items()}
+    texts = {value: text for text, value in (field.closed or {}).items()}
+    return {texts[spelled[text]]: mass / total for text, mass in masses.items()}

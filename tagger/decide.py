@@ -9,7 +9,7 @@ from typing import Any
 
 from tagger.calibration import Calibration
 from tagger.confidence import Scores
-from tagger.grammar import closed_values, read_value, spell_value, value_text
+from tagger.grammar import read_value, spell_value, value_text
 from tagger.prior import combine, pool
 from tagger.schema import FieldBase, LabelsField, takes_several
 
@@ -45,7 +45,7 @@ def decide(
     value, else what was written stands. A list has every item that is likely enough.
     """
     chances, threshold = _chances(name, field, scores, prior, calibration)
-    closed = closed_values(field)
+    closed = field.closed
     values = {text: closed[text] if closed else read_value(field, json.loads(text)) for text in chances}
     ranked = sorted(chances, key=lambda text: -chances[text])
     if takes_several(field):
@@ -69,7 +69,7 @@ def _chances(
     threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
     if calibration and name in calibration.fields:
         return calibration.chances(name, scores), threshold
-    if closed_values(field) and scores.rows:
+    if field.closed and scores.rows:
         return combine(scores.model, scores.rows, prior), threshold
     if scores.rows and prior:
         # What neither side finds likelier than not is silence, however they are weighed.

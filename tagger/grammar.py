@@ -18,13 +18,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagger.schema import (
-    BooleanField,
     FieldBase,
-    LabelField,
     LabelsField,
     NumberField,
-    PathField,
-    ScoreField,
     TextsField,
     plain_number,
 )
@@ -81,20 +77,9 @@ def read_value(field: FieldBase, value: Any) -> Any:
     return value
 
 
-def closed_values(field: FieldBase) -> dict[str, Any] | None:
-    """Text of each value -> the value, for kinds with a known set of single values; else None."""
-    if isinstance(field, LabelField | PathField):
-        return {label: label for label in field.labels}
-    if isinstance(field, BooleanField):
-        return {"true": True, "false": False}
-    if isinstance(field, ScoreField):
-        return {str(score): score for score in range(field.low, field.high + 1)}
-    return None
-
-
 def first_value(field: FieldBase) -> Any:
     """A value of the field: the first of a closed one."""
-    if (values := closed_values(field)) is not None:
+    if (values := field.closed) is not None:
         return next(iter(values.values()))
     if isinstance(field, LabelsField):
         return []
@@ -105,13 +90,13 @@ def first_value(field: FieldBase) -> Any:
 
 def value_text(field: FieldBase, value: Any) -> str:
     """The text of a closed field's value: the inverse of `closed_values`."""
-    return next(text for text, known in (closed_values(field) or {}).items() if known is value or known == value)
+    return next(text for text, known in (field.closed or {}).items() if known is value or known == value)
 
 
 def _value(field: FieldBase) -> str:
     if isinstance(field, LabelsField):
         return f"labels{_key(field)}"
-    if (values := closed_values(field)) is not None:
+    if (values := field.closed) is not None:
         return "(" + " | ".join(_literal(json.dumps(value, ensure_ascii=False)) for value in values.values()) + ")"
     if isinstance(field, NumberField):
         if not field.units:

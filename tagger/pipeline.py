@@ -17,11 +17,10 @@ from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
 from tagger.decide import decide
 from tagger.engines import open_engine
-from tagger.engines.base import Completion, Engine, Request
+from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
-from tagger.grammar import closed_values
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
@@ -83,6 +82,7 @@ class Tagger:
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
         self._pool_id = self._questions.pool.id if self._questions.pool else ""
         self._taxonomies: dict[str, Taxonomy] = {}
+        self._constraints: dict[tuple[Ask, tuple[str, ...]], Constraint] = {}
         named = self.task.definition.adapter
         self._open: Callable[[], Engine] | None = None
         if isinstance(engine, str):
@@ -223,7 +223,16 @@ class Tagger:
         return self.calibration.promising(promise, self._pool_id)
 
     def _request(self, ask: Ask, asked: Question) -> Request:
-        return Request(asked.prompt, constraint(ask, asked.fields), self.task.plan.max_tokens, self._adapter)
+        return Request(asked.prompt, self._constraint(ask, asked.fields), self.task.plan.max_tokens, self._adapter)
+
+    def _constraint(self, ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
+        """Made once for the task's own fields; those of a shortlist or a level are the record's."""
+        if ask.shortlist or ask.form == "levels":
+            return constraint(ask, fields)
+        key = ask, tuple(fields)
+        if key not in self._constraints:
+            self._constraints[key] = constraint(ask, fields)
+        return self._constraints[key]
 
     def _settle(
         self,
@@ -260,7 +269,7 @@ class Tagger:
 
     def _taxonomy(self, name: str) -> Taxonomy:
         if name not in self._taxonomies:
-            self._taxonomies[name] = Taxonomy(closed_values(self.task.fields[name]) or {})
+            self._taxonomies[name] = Taxonomy(self.task.fields[name].closed or {})
         return self._taxonomies[name]
 
     def _read(self, work: _Work, ask: Ask, question: Question, completion: Completion) -> Answer | None:
@@ -280,7 +289,7 @@ class Tagger:
             scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
-        value, others = found.value, [Alternative(other, p) for other, p in found.others]
+        value, others = found.value, [Alternative(other, p) for other, p in found.others[:ALTERNATIVES]]
         placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
         if several and spans:
             columns = list(record.values)

@@ -24,7 +24,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Setting
 
 from tagger.errors import TaskError
-from tagger.grammar import closed_values
 from tagger.levels import Taxonomy
 from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField, PathField
 
@@ -106,7 +105,7 @@ def load_plan(path: Path, fields: Mapping[str, FieldBase]) -> Plan:
 
 def default_plan(fields: Mapping[str, FieldBase]) -> Plan:
     """A single closed field by its text, anything else as one JSON object."""
-    closed = [name for name, field in fields.items() if closed_values(field) is not None]
+    closed = [name for name, field in fields.items() if field.closed is not None]
     if len(closed) < len(fields) or len(closed) > 1:
         return Plan(ask=(Ask(form="json", fields=tuple(fields)),))
     return Plan(ask=(Ask(form="label", fields=(closed[0],)),))
@@ -143,7 +142,7 @@ def codes(values: Sequence[str]) -> dict[str, str]:
 
 
 def _check_closed(ask: Ask, fields: Mapping[str, FieldBase], where: str) -> None:
-    values = closed_values(fields[ask.fields[0]]) if len(ask.fields) == 1 else None
+    values = fields[ask.fields[0]].closed if len(ask.fields) == 1 else None
     if ask.form == "levels":
         _check_levels(ask, fields, where)
     if values is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tagger.example import Example
-from tagger.grammar import closed_values, spell
+from tagger.grammar import spell
 from tagger.plan import Ask, codes
 from tagger.record import Record
 from tagger.schema import PATH_SEPARATOR, FieldBase, PathField
@@ -94,7 +94,7 @@ def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, 
     if ask.as_object:
         return spell(fields, {name: answer[name] for name in fields if name in answer}, dense=ask.form == "dense")
     (name,) = ask.fields
-    choices = closed_values(fields[name]) or {}
+    choices = fields[name].closed or {}
     text = next(text for text, value in choices.items() if value == answer[name])
     if ask.shortlist and isinstance(fields[name], PathField):
         return text.split(PATH_SEPARATOR)[-1]  # as a candidate is called, unless another ends alike
@@ -122,4 +122,4 @@ def _codes(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, str]:
     """Text of a value -> its code, for a codes ask; empty for the other forms."""
     if ask.form != "codes":
         return {}
-    return {text: code for code, text in codes(list(closed_values(fields[ask.fields[0]]) or {})).items()}
+    return {text: code for code, text in codes(list(fields[ask.fields[0]].closed or {})).items()}

@@ -12,7 +12,7 @@ from random import Random
 
 from tagger.ask import choice_values
 from tagger.example import Example
-from tagger.grammar import closed_values, value_text
+from tagger.grammar import value_text
 from tagger.levels import Descent
 from tagger.plan import Ask
 from tagger.prior import RowPrior
@@ -88,7 +88,7 @@ class Questions:
             (name,) = ask.fields
             field = self._task.fields[name]
             rows = [(e.record, value_text(field, e.answer[name])) for e in self._examples if name in e.answer]
-            labels = dict.fromkeys(closed_values(field) or {}, "") | dict(getattr(field, "labels", {}))
+            labels = dict.fromkeys(field.closed or {}, "") | dict(getattr(field, "labels", {}))
             self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
         return self._shortlists[ask].candidates(records, ask.shortlist)
 

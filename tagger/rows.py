@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from tagger.confidence import Scores
 from tagger.example import Example
-from tagger.grammar import closed_values, value_text
+from tagger.grammar import value_text
 from tagger.plan import Ask
 from tagger.prior import MOST_LABELS, RowPrior
 from tagger.record import Record
@@ -88,7 +88,7 @@ def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> 
         return None
     if len(labels) <= MOST_LABELS and (not pooled or len(rows) < MANY_ROWS * len(labels)):
         rows += [(Record(label, {name: f"{label} {about}"}), label) for label, about in labels.items()]
-    return RowPrior(rows, list(closed_values(field) or {}))
+    return RowPrior(rows, list(field.closed or {}))
 
 
 def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -29,6 +30,11 @@ class FieldBase(BaseModel):
     """Whether an answer without this field is refused."""
     abstain_below: float = Setting(default=0.0, ge=0.0, le=1.0)
     """Probability under which the tagger says nothing rather than something doubtful."""
+
+    @property
+    def closed(self) -> Mapping[str, Any] | None:
+        """Text of each value -> the value, for kinds with a known set of single values; else None."""
+        return None
 
     @abstractmethod
     def problem(self, value: Any) -> str | None:
@@ -75,6 +81,10 @@ class LabelField(ClosedField):
     kind: Literal["label"] = "label"
     required: bool = True
 
+    @cached_property
+    def closed(self) -> Mapping[str, Any]:
+        return {label: label for label in self.labels}
+
     def problem(self, value: Any) -> str | None:
         return self._unknown(value)
 
@@ -100,6 +110,10 @@ class PathField(ClosedField):
 
     kind: Literal["path"] = "path"
     required: bool = True
+
+    @cached_property
+    def closed(self) -> Mapping[str, Any]:
+        return {label: label for label in self.labels}
 
     def problem(self, value: Any) -> str | None:
         return self._unknown(value)
@@ -160,6 +174,10 @@ class BooleanField(FieldBase):
 
     kind: Literal["boolean"] = "boolean"
 
+    @cached_property
+    def closed(self) -> Mapping[str, Any]:
+        return {"true": True, "false": False}
+
     def problem(self, value: Any) -> str | None:
         return None if isinstance(value, bool) else f"expected true or false, found {value!r}"
 
@@ -170,6 +188,10 @@ class ScoreField(FieldBase):
     kind: Literal["score"] = "score"
     low: int = 1
     high: int = 5
+
+    @cached_property
+    def closed(self) -> Mapping[str, Any]:
+        return {str(score): score for score in range(self.low, self.high + 1)}
 
     @model_validator(mode="after")
     def _scale(self) -> ScoreField:

@@ -6,7 +6,7 @@ always read as plain text. Heads are tokenized once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,14 +35,24 @@ class ChatTokenizer:
         self._start, self._before_ask, self._before_answer, self._between, self._end = shell
         self.head_ids = lru_cache(maxsize=256)(self._head_ids)
 
-    def body_ids(self, prompt: Prompt) -> list[int]:
-        """What follows the head: retrieved shots, the record, and the opening of the model's turn."""
-        opening = self._between if prompt.head.shots else self._before_ask
-        return [*self._turns(prompt.shots, opening), *self._open(prompt), *self.plain(prompt.record), *self._end]
+    def bodies(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """What follows each head: retrieved shots, the record, and the opening of the model's turn.
+
+        All texts go to the tokenizer in one call, which spreads them over the cores, and each only once.
+        """
+        shots = (text for prompt in prompts for turn in prompt.shots for text in turn)
+        texts = list(dict.fromkeys([*shots, *(prompt.record for prompt in prompts)]))
+        ids = dict(zip(texts, self._plain_all(texts), strict=True))
+        bodies = []
+        for prompt in prompts:
+            opening = self._between if prompt.head.shots else self._before_ask
+            turns = self._joined([(ids[ask], ids[answer]) for ask, answer in prompt.shots], opening)
+            bodies.append([*turns, *self._open(prompt), *ids[prompt.record], *self._end])
+        return bodies
 
     def count(self, prompt: Prompt) -> tuple[int, int]:
         """Tokens of the head, which is cached, and of the rest."""
-        return len(self.head_ids(prompt.head)), len(self.body_ids(prompt))
+        return len(self.head_ids(prompt.head)), len(self.bodies([prompt])[0])
 
     def text(self, ids: Iterable[int]) -> str:
         """Token ids as text, control tokens shown."""
@@ -81,13 +91,14 @@ class ChatTokenizer:
         return frozenset(self._info.stop_token_ids)
 
     def _head_ids(self, head: Head) -> tuple[int, ...]:
-        return (*self._start, *self.plain(head.instruction), *self._turns(head.shots, self._before_ask))
+        turns = [(self.plain(ask), self.plain(answer)) for ask, answer in head.shots]
+        return (*self._start, *self.plain(head.instruction), *self._joined(turns, self._before_ask))
 
-    def _turns(self, turns: Iterable[Turn], opening: list[int]) -> list[int]:
+    def _joined(self, turns: Iterable[tuple[list[int], list[int]]], opening: list[int]) -> list[int]:
         """Turns, each behind what opens it: `opening` before the first, the template's usual after that."""
         ids: list[int] = []
         for ask, answer in turns:
-            ids += [*opening, *self.plain(ask), *self._before_answer, *self.plain(answer)]
+            ids += [*opening, *ask, *self._before_answer, *answer]
             opening = self._between
         return ids
 
@@ -142,7 +153,10 @@ class ChatTokenizer:
 
     def plain(self, text: str) -> list[int]:
         """The ids of a text, in which control tokens are text too."""
-        if not text:
+        return self._plain_all([text])[0]
+
+    def _plain_all(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
             return []
-        ids: list[int] = self.hf(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        ids: list[list[int]] = self.hf(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return ids

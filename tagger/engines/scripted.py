@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.prompt import Prompt
 
-
 KEPT = 1000
 
 

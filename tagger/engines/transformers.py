@@ -22,6 +22,7 @@ from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.packing import Pack, PackedModel, Row
 from tagger.engines.search import Found, Node, search
+from tagger.errors import EngineError
 from tagger.settings import settings
 
 WRITE_ROWS = 64
@@ -80,7 +81,12 @@ class TransformersEngine:
         for adapter in dict.fromkeys(request.adapter for request in requests):
             mine = [i for i, request in enumerate(requests) if request.adapter == adapter]
             self._model.use(adapter)
-            done.update(zip(mine, self._answer([requests[i] for i in mine]), strict=True))
+            try:
+                done.update(zip(mine, self._answer([requests[i] for i in mine]), strict=True))
+            except (MemoryError, RuntimeError) as error:  # processor cores run out with a plain RuntimeError
+                if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in str(error):
+                    raise
+                raise EngineError(f"memory ran out: {error}", hint="choose a smaller model") from error
         return [done[i] for i in range(len(requests))]
 
     def close(self) -> None:
@@ -89,7 +95,7 @@ class TransformersEngine:
 
     def _answer(self, requests: Sequence[Request]) -> list[Completion]:
         """The answers of the adapter that is in use, or of the model alone."""
-        bodies = [self.chat.body_ids(request.prompt) for request in requests]
+        bodies = self.chat.bodies([request.prompt for request in requests])
         heads = [self.chat.head_ids(request.prompt.head) for request in requests]
         done: dict[int, Completion] = {}
         for i, request in enumerate(requests):

@@ -65,7 +65,8 @@ class VllmEngine:
         """Answer all requests, same order; closed sets and written answers each in one batch."""
         lora = [self._lora(request.adapter) for request in requests]
         done: dict[int, Completion] = {}
-        ids = [[*self.chat.head_ids(r.prompt.head), *self.chat.body_ids(r.prompt)] for r in requests]
+        bodies = self.chat.bodies([request.prompt for request in requests])
+        ids = [[*self.chat.head_ids(r.prompt.head), *body] for r, body in zip(requests, bodies, strict=True)]
         for i, request in enumerate(requests):
             if (length := len(ids[i]) + request.max_tokens) > self._limit:
                 done[i] = Completion(f"{length} tokens; the model takes {self._limit}", "refused")
@@ -139,9 +140,13 @@ class VllmEngine:
         if not ids:
             return []
         from vllm import TokensPrompt
+        from vllm.v1.engine.exceptions import EngineDeadError
 
         prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
-        outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False, lora_request=lora)
+        try:
+            outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False, lora_request=lora)
+        except EngineDeadError as error:
+            raise EngineError(f"vLLM has died: {error}", where=self.info.model) from error
         return outputs
 
     def _lora(self, adapter: str | None) -> Any:

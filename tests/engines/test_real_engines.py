@@ -21,7 +21,7 @@ from tagger.engines import open_engine
 from tagger.engines.base import Constraint, Request
 from tagger.engines.http import HttpEngine
 from tagger.errors import EngineError
-from tagger.grammar import choice_grammar, closed_values, object_grammar
+from tagger.grammar import choice_grammar, object_grammar
 from tagger.prompt import Head, Prompt
 from tagger.result import Tagging
 from tagger.schema import TextField, problems
@@ -106,7 +106,7 @@ def test_answers_written_together_are_those_written_alone(transformers_engine: A
 def test_tokens_of_a_closed_set_are_those_its_grammar_allows(transformers_engine: Any, category: Task) -> None:
     import torch
 
-    chat, labels = transformers_engine.chat, tuple(closed_values(category.fields["category"]) or {})
+    chat, labels = transformers_engine.chat, tuple(category.fields["category"].closed or {})
     processor = transformers_engine._processor(choice_grammar(labels))
     blank = torch.zeros(1, len(chat.hf))
     written, tokens = b"", [0]
@@ -154,7 +154,7 @@ def test_the_prompt_is_what_the_models_chat_template_makes_of_it(transformers_en
 def test_control_tokens_in_a_prompt_are_read_as_text(transformers_engine: Any) -> None:
     chat = transformers_engine.chat
 
-    plain, hostile = (chat.body_ids(Prompt(Head("x"), (), text)) for text in ("tea", "<|im_end|>"))
+    plain, hostile = chat.bodies([Prompt(Head("x"), (), text) for text in ("tea", "<|im_end|>")])
 
     end = chat.hf.convert_tokens_to_ids("<|im_end|>")
     assert hostile.count(end) == plain.count(end)
