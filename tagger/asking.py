@@ -1,10 +1,11 @@
-"""Records in, taggings out, from an engine that may die: `Here` asks the Tagger of this process."""
+"""Records in, answers out, from an engine that may die: `Here` asks the Tagger of this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from tagger.errors import EngineError
 from tagger.pipeline import Tagger
@@ -14,14 +15,17 @@ from tagger.result import Tagging
 LEAST, MOST, SECONDS = 64, 8192, 10.0
 """Records asked at once, at least and at most, and how long that is to take: a kill costs no more."""
 
-Answered = Sequence[tuple[Record, Tagging]]
-"""Records with their taggings."""
+Answered = Sequence[tuple[Record, Mapping[str, Any]]]
+"""Records with what `Tagging.answer` gives."""
 
 
 class Asker(Protocol):
     """Whoever gets the answers: this process, or a cluster."""
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[Answered]:
+    whole: bool
+    """Whether it is to be given the records of a whole catalogue, and not those of a shard at a time."""
+
+    def __call__(self, records: Iterable[Record]) -> Iterator[Answered]:
         """All records, some at a time, in any order."""
         ...
 
@@ -33,16 +37,17 @@ class Here:
     until the records that kill it stand alone, and those are rejected.
     """
 
+    whole = False
+
     def __init__(self, tagger: Tagger) -> None:
         self._tagger, self._size = tagger, LEAST
 
-    def __call__(self, records: Sequence[Record]) -> Iterator[Answered]:
+    def __call__(self, records: Iterable[Record]) -> Iterator[Answered]:
         """A batch at a time, in order. Raises EngineError for an engine that cannot be brought back."""
-        start = 0
-        while part := records[start : start + self._size]:
+        left = iter(records)
+        while part := list(islice(left, self._size)):
             begun = perf_counter()
-            yield list(zip(part, self._asked(part), strict=True))
-            start += len(part)
+            yield [(record, tagging.answer()) for record, tagging in zip(part, self._asked(part), strict=True)]
             took = perf_counter() - begun
             if len(part) == self._size and took < SECONDS / 2:
                 self._size = min(2 * self._size, MOST)

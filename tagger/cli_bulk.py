@@ -17,8 +17,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from tagger.answers import ANSWERS, Answers, claimed
+from tagger.asking import Asker
 from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, ShotsFile, TaskName, err, mapped, out
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
 from tagger.run import Progress, tag_file
 from tagger.sinks import MANIFEST, read_manifest
@@ -46,6 +47,7 @@ class Job(BaseModel):
     limit: int | None
     promise: float | None
     near: float | None
+    on: str | None
     rows: int
     """In the source, roughly."""
 
@@ -67,13 +69,17 @@ def tag(
         float | None,
         typer.Option("--near", help="Likeness, 0.9 for instance, from which records share an answer."),
     ] = None,
+    on: Annotated[
+        str | None, typer.Option("--on", help="A Ray cluster: ray://HOST:10001, auto, or local; --out is shared.")
+    ] = None,
 ) -> None:
     """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
     columns, named = load_task(task).columns, mapped(mapping)
     next(catalogue(source, columns, named))  # a source that does not fit is found before a model loads
     job = Job(
-        source=source.absolute(), task=task, engine=engine, model=model, shots=shots, mapping=named, form=form,
-        limit=limit, promise=promise, near=near, rows=min(count(source), limit or count(source)),
+        source=source.absolute(), task=str(Path(task).absolute()) if Path(task).is_dir() else task, engine=engine,
+        model=model, shots=shots and shots.absolute(), mapping=named, form=form,
+        limit=limit, promise=promise, near=near, on=on, rows=min(count(source), limit or count(source)),
     )  # fmt: skip
     _do(job, folder)
 
@@ -118,14 +124,13 @@ def retry(
 
 
 def _do(job: Job, folder: Path) -> None:
-    err.print(f"opening engine {job.engine} ...")
-    tagger = Tagger(job.task, engine=job.engine, model=job.model, shots=job.shots, promise=job.promise)
+    tagger, asker = _opened(job, folder)
     gc.freeze()  # what is loaded stays, and answers have no cycles: looking for some took a fifth of the time
     gc.set_threshold(100_000, 50, 100)
     with _asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
-            command=job.model_dump(mode="json"), progress=show, stop=stop,
+            asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
         )  # fmt: skip
     out.print(_told(done), soft_wrap=True, highlight=False)
     if not done.finished:
@@ -135,6 +140,22 @@ def _do(job: Job, folder: Path) -> None:
     if done.unread:
         err.print(f"[red bold]not read to the end:[/] {', '.join(done.unread)} (the output says why)", soft_wrap=True)
         raise typer.Exit(1)
+
+
+def _opened(job: Job, folder: Path) -> tuple[Tagger, Asker | None]:
+    """The Tagger of this process, or one that stands for those of a cluster, with who asks these."""
+    if job.on is None:
+        err.print(f"opening engine {job.engine} ...")
+        return Tagger(job.task, engine=job.engine, model=job.model, shots=job.shots, promise=job.promise), None
+    from tagger.cluster import Elsewhere, OnRay
+
+    if job.near is not None:
+        told = "--near compares records one after another, --on asks them all at once"
+        raise SettingsError(told, hint="leave one of them out")
+    err.print(f"opening Ray {job.on} ...")
+    tagger = Tagger(job.task, engine=Elsewhere(job.engine, job.model), shots=job.shots, promise=job.promise)
+    made_with = job.model_dump(include={"task", "engine", "model", "shots", "promise"})
+    return tagger, OnRay(job.on, made_with, folder.absolute())
 
 
 def _state(folder: Path) -> dict[str, str]:

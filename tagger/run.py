@@ -19,14 +19,14 @@ from time import time
 from typing import Any
 
 from tagger.answers import Answers, claimed, content_key
-from tagger.asking import Asker, Here
+from tagger.asking import Answered, Asker, Here
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected
-from tagger.result import line_of
+from tagger.result import Outcome, Tagging, line_of
 from tagger.sinks import MANIFEST, Format, read_manifest, shard_name, shards, write_manifest, write_shard
-from tagger.sources import Unread, batches, catalogue
+from tagger.sources import Seen, Unread, batches, catalogue
 
 SHARD = 10_000
 """Rows of a file of output."""
@@ -88,6 +88,8 @@ def tag_file(
         )
         rows = islice(catalogue(source, tagger.task.columns, mapping), limit)
         with suppress(_StoppedError):
+            if run.ask.whole:
+                run.ahead(islice(catalogue(source, tagger.task.columns, mapping), limit))
             run.through(batches(rows, shard), source.name)
         return run.done
 
@@ -121,10 +123,24 @@ class _Run:
     settings: str
     done: Progress = field(default_factory=Progress)
 
-    def through(self, parts: Iterable[Sequence[Record | Rejected]], source: str) -> None:
-        """Bring the folder to hold the tags of all parts, a shard each, and the manifest."""
+    def __post_init__(self) -> None:
         finished = (self.out / MANIFEST).is_file()
         self.number = read_manifest(self.out)["run"] + 1 if finished else self.answers.fact("run") or 1
+
+    def ahead(self, rows: Iterable[Record | Rejected]) -> None:
+        """Get the answers of all rows that have none, by an asker that is to be given them at once."""
+        seen = Seen()
+        for batch in self.ask(record for part in batches(rows, SHARD) for record in self._new(part, seen)):
+            self._keep(batch)
+        self.done.partly = 0
+
+    def _new(self, part: Sequence[Record | Rejected], seen: Seen) -> list[Record]:
+        records = {content_key(one.values): one for one in part if isinstance(one, Record)}
+        known = self.answers.get(records)
+        return [record for key, record in records.items() if key not in known and seen.add(key.hex())]
+
+    def through(self, parts: Iterable[Sequence[Record | Rejected]], source: str) -> None:
+        """Bring the folder to hold the tags of all parts, a shard each, and the manifest."""
         names: list[str] = []
         for part in parts:
             self._shard(len(names), part)
@@ -183,16 +199,24 @@ class _Run:
         """The answers of records, asked for where there are none yet."""
         found: dict[bytes, Answer] = dict(self.answers.get(records))
         self.done.partly += len(found)
-        for batch in self.ask([record for key, record in records.items() if key not in found]):
-            got = {content_key(record.values): tagging.answer() for record, tagging in batch}
-            self.answers.add({key: answer for key, answer in got.items() if answer["outcome"] != "failed"}, self.number)
-            found |= got
-            self.done.asked += len(got)
-            self.done.partly += len(got)
-            for answer in got.values():
-                self.done.tokens.update(answer["tokens"])
-            self._tell()
+        missing = [record for key, record in records.items() if key not in found]
+        if self.ask.whole:  # it was asked for all of them before
+            reason = "the cluster gave no answer"
+            return found | {content_key(r.values): self._without(r.id, "failed", reason) for r in missing}
+        for batch in self.ask(missing):
+            found |= self._keep(batch)
         return found
+
+    def _keep(self, batch: Answered) -> dict[bytes, Answer]:
+        """Keep answers, those apart that only the engine is to blame for."""
+        got = {content_key(record.values): answer for record, answer in batch}
+        self.answers.add({key: answer for key, answer in got.items() if answer["outcome"] != "failed"}, self.number)
+        self.done.asked += len(got)
+        self.done.partly += len(got)
+        for answer in got.values():
+            self.done.tokens.update(answer["tokens"])
+        self._tell()
+        return got
 
     def _count(self, rows: int, outcomes: Mapping[str, int], unread: Sequence[str]) -> None:
         self.done.rows, self.done.partly = self.done.rows + rows, 0
@@ -208,7 +232,11 @@ class _Run:
 
     def _refused(self, row: Record | Rejected) -> Answer:
         assert isinstance(row, Rejected)
-        return self.tagger.tag_records([row])[0].answer()
+        return self._without(row.id, "rejected", f"{row.where}: {row.reason}")
+
+    def _without(self, name: str, outcome: Outcome, reason: str) -> Answer:
+        """The answer of a record that was not asked."""
+        return Tagging(name, outcome, {}, self.tagger.provenance, reason).answer()
 
     def _digest(self, part: Sequence[Record | Rejected], keys: Sequence[bytes | None]) -> str:
         """What a shard is made of."""

@@ -28,6 +28,26 @@ class Unread(Rejected):
     """All rows of a file in a folder from some row on: the file is broken there, or does not fit the task."""
 
 
+class Seen:
+    """Names that were met, as 8 bytes each: a catalogue has many."""
+
+    def __init__(self) -> None:
+        self._sorted = np.zeros(0, np.uint64)
+        self._recent: set[int] = set()
+
+    def add(self, name: str) -> bool:
+        """Whether the name is new."""
+        digest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
+        at = np.searchsorted(self._sorted, np.uint64(digest))
+        if digest in self._recent or (at < len(self._sorted) and int(self._sorted[at]) == digest):
+            return False
+        self._recent.add(digest)
+        if len(self._recent) >= 1 << 16:
+            self._sorted = np.union1d(self._sorted, np.fromiter(self._recent, np.uint64, len(self._recent)))
+            self._recent.clear()
+        return True
+
+
 def files(source: Path) -> list[Path]:
     """The file itself, or all files in a folder and below that are read, by name; SourceError for none.
 
@@ -53,7 +73,7 @@ def catalogue(
     if not source.is_dir():
         yield from records(source, columns, mapping)
         return
-    ids, last, some = _Ids(), None, False
+    ids, last, some = Seen(), None, False
     for path in files(source):
         name = path.relative_to(source).as_posix()
         try:
@@ -83,26 +103,6 @@ def _count(path: Path) -> int:
             return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     except (pa.ArrowInvalid, OSError):
         return 0
-
-
-class _Ids:
-    """The ids that were seen, as 8 bytes each: a catalogue has many."""
-
-    def __init__(self) -> None:
-        self._sorted = np.zeros(0, np.uint64)
-        self._recent: set[int] = set()
-
-    def add(self, name: str) -> bool:
-        """Whether the id is new."""
-        digest = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little")
-        at = np.searchsorted(self._sorted, np.uint64(digest))
-        if digest in self._recent or (at < len(self._sorted) and int(self._sorted[at]) == digest):
-            return False
-        self._recent.add(digest)
-        if len(self._recent) >= 1 << 16:
-            self._sorted = np.union1d(self._sorted, np.fromiter(self._recent, np.uint64, len(self._recent)))
-            self._recent.clear()
-        return True
 
 
 Choose = Callable[[Sequence[str]], list[str]]
@@ -136,7 +136,7 @@ def records(
     path: Path,
     columns: Mapping[str, Column],
     mapping: Mapping[str, str] | None = None,
-    ids: _Ids | None = None,
+    ids: Seen | None = None,
     prefix: str = "",
 ) -> Iterator[Record | Rejected]:
     """The records of a file, one for every row. The second of two rows with one id is rejected.
@@ -145,7 +145,7 @@ def records(
     Raises SourceError when the first readable row has no key for a required column: then it is the
     file that does not fit, not a row.
     """
-    seen, checked = ids or _Ids(), False
+    seen, checked = ids or Seen(), False
 
     def choose(names: Iterable[str]) -> list[str]:
         return _used(dict.fromkeys(names), columns, mapping or {}, str(path))

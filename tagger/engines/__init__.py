@@ -66,15 +66,21 @@ def open_engine(name: str = "auto", model: str | None = None, *, adapters: bool 
     bundle, a folder, a hub id, or for http `NAME@URL`; None is the default for this machine.
     Raises EngineError (what to install), WeightsError (no such model), ConstraintError (canary).
     """
-    if name == "auto":
-        name = "vllm" if find_spec("vllm") and has_gpu() else "transformers"
-    if name not in KINDS:
-        raise SettingsError(f"no engine {name!r}", hint=f"choose one of: auto, {', '.join(KINDS)}")
+    name = engine_name(name)
     if remedy := availability()[name]:
         raise EngineError(f"engine {name!r} is not installed", hint=remedy)
     engine = _open(name, model, adapters)
     canary(engine)
     return engine
+
+
+def engine_name(name: str) -> str:
+    """The name itself, or what "auto" stands for here; SettingsError for an engine that there is not."""
+    if name == "auto":
+        return "vllm" if find_spec("vllm") and has_gpu() else "transformers"
+    if name not in KINDS:
+        raise SettingsError(f"no engine {name!r}", hint=f"choose one of: auto, {', '.join(KINDS)}")
+    return name
 
 
 def has_gpu() -> bool:

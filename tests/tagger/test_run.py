@@ -289,6 +289,43 @@ def test_a_near_duplicate_takes_the_answer_but_no_text_that_it_lacks(tmp_path: P
     assert found[2]["tags"][name]["value"] == "Acmo"
 
 
+def test_a_cluster_gives_the_same_bytes_and_goes_on_after_a_kill(drinks: Path, tmp_path: Path) -> None:
+    drinks.write_text("\n".join(json.dumps({"title": f"tea no {i % 9000}"}) for i in range(10_000)), "utf-8")
+    command = [sys.executable, "-m", "tagger", "tag", str(drinks), "--task", "category", "--engine", "scripted"]
+
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "ray"), "--on", "local"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None and not _answers(tmp_path / "ray"):
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    kept = _answers(tmp_path / "ray")
+    again, once = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        for more in (["--out", str(tmp_path / "ray"), "--on", "local"], ["--out", str(tmp_path / "once")])
+    )
+
+    assert kept
+    assert again.returncode == 0, again.stderr
+    assert f"{9000 - kept:,} records asked" in again.stdout
+    assert [path.read_bytes() for path in shards(tmp_path / "ray")] == [
+        path.read_bytes() for path in shards(tmp_path / "once")
+    ]
+    assert once.returncode == 0
+
+
+def test_a_cluster_that_is_not_there_is_an_error(drinks: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tagger", "tag", str(drinks), "--task", "category", "--engine", "scripted", "--out",
+         str(tmp_path / "out"), "--on", "127.0.0.1:9"], capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+
+    assert done.returncode == 2, done.stderr
+    assert "no Ray cluster at '127.0.0.1:9'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.model
 def test_a_real_engine_that_is_killed_answers_every_row_once(tmp_path: Path) -> None:
     rows = [json.dumps({"id": f"p{i}", "title": f"Loose leaf tea no {i}"}) for i in range(150)]
