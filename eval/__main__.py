@@ -1,15 +1,31 @@
-"""python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench"""
+"""python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth"""
 
 from __future__ import annotations
 
 import typer
 
-from eval.cli_rows import bench, floor, plan, recall, run
+from eval.cli_bench import bench, growth
+from eval.cli_rows import floor, plan, recall, run
 from eval.cli_runs import again, calibrate, compare, gains, report, robust, slices, table
 from tagger.cli import run_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (run, plan, calibrate, compare, slices, report, robust, floor, recall, again, table, gains, bench):
+for command in (
+    run,
+    plan,
+    calibrate,
+    compare,
+    slices,
+    report,
+    robust,
+    floor,
+    recall,
+    again,
+    table,
+    gains,
+    bench,
+    growth,
+):
     app.command()(command)
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from eval.cli_options import (
     Change,
@@ -47,7 +45,6 @@ from eval.show import print_figures, print_run
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
 from tagger.pipeline import Tagger
-from tagger.task import load_task
 
 out = Console()
 
@@ -193,34 +190,3 @@ def recall(
     refuse_leaks(judged, pool)
     for length, figure in recall_of(loaded, judged, pool).items():
         out.print(f"recall@{length}: {figure} % of {figure.n} rows", highlight=False)
-
-
-def bench(
-    data: Annotated[list[Path], typer.Option("--data", help="JSONL of labelled rows; may be repeated.")],
-    task: Annotated[str, typer.Option("--task")] = "category",
-    shots: Shots = None,
-    count: Sample = 24,
-    seed: Seed = 0,
-    rounds: Annotated[int, typer.Option("--rounds", min=1)] = 3,
-    model: Model = None,
-) -> None:
-    """Compare our rate with one Outlines call per product: same rows, model, threads and prompts."""
-    from eval.bench import bench as compare
-    from tagger.engines.transformers import TransformersEngine
-
-    loaded = load_task(task)
-    judged, pool = sample(read_all(loaded, data), count, seed), read_all(loaded, shots or [])
-    refuse_leaks(judged, pool)
-    opened = open_engine("transformers", model)
-    if not isinstance(opened, TransformersEngine):
-        raise SettingsError("the benchmark runs on the transformers engine")
-    table = Table("setting", "prompt tokens", "ours rows/s", "loop rows/s", "times faster", "ours right", "loop right")
-    for row in compare(loaded, opened, judged, pool, rounds):
-        table.add_row(
-            row.setting, f"{row.prompt_tokens:.0f}", f"{row.ours:.2f}", f"{row.theirs:.2f}",
-            f"{row.ratio:.1f} ({row.spread[0]:.1f} to {row.spread[1]:.1f})",
-            f"{row.ours_right} of {row.rows}", f"{row.theirs_right} of {row.rows}",
-        )  # fmt: skip
-    out.print(table)
-    info = opened.info
-    out.print(escape(f"{info.model}, {info.dtype}, {dict(info.versions)}"), soft_wrap=True)

@@ -61,6 +61,11 @@ class VllmEngine:
         self._limit = int(self._llm.llm_engine.model_config.max_model_len)
         self.info = EngineInfo("vllm", model, "bfloat16", _versions())
 
+    @property
+    def llm(self) -> Any:
+        """vLLM's own object, for benchmarks that run another loop on it."""
+        return self._llm
+
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Answer all requests, same order; closed sets and written answers each in one batch."""
         lora = [self._lora(request.adapter) for request in requests]

@@ -1,0 +1,65 @@
+"""Commands that measure speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from eval.cli_options import Model, Root
+from tagger.engines import open_engine
+from tagger.errors import SettingsError
+
+out = Console()
+
+
+def bench(
+    root: Annotated[Path, typer.Option("--root", help="Folder of the public sets.")],
+    model: Model = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A quarter of the rows: under ten minutes.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Everything that was measured, as JSON.")] = False,
+) -> None:
+    """Compare our rates with what a competent user would write: same rows, model, threads, in one run."""
+    from eval import bench as benchmark
+    from tagger.engines.transformers import TransformersEngine
+    from tagger.engines.vllm import VllmEngine
+
+    here, served = open_engine("transformers", model), open_engine("vllm", model)
+    assert isinstance(here, TransformersEngine)
+    assert isinstance(served, VllmEngine)
+    err = Console(stderr=True)
+    found, limit = benchmark.bench(root, here, served, quick=quick, told=err.print)
+    served.close()
+    made = {
+        "model": here.info.model,
+        "dtype": here.info.dtype,
+        "versions": {**here.info.versions, **served.info.versions},
+    }
+    if json:
+        out.print_json(data=made | benchmark.as_json(found, limit))
+        return
+    benchmark.show(found, limit, out)
+    out.print(escape(str(made)), soft_wrap=True, highlight=False)
+
+
+def growth(
+    root: Root = None,
+    shots: Annotated[int, typer.Option("--shots", min=0, help="Examples to retrieve for each row; needs --root.")] = 0,
+    most: Annotated[int, typer.Option("--most", min=1000, help="Rows of the largest catalogue.")] = 1_000_000,
+    model: Annotated[str | None, typer.Option("--model", help="Whose tokenizer.")] = None,
+) -> None:
+    """Time and memory of a run by the size of its catalogue, everything but the model."""
+    from eval.growth import grow
+
+    if shots and not root:
+        raise SettingsError("shots are retrieved from train rows", hint="say where they lie: --root")
+    table = Table("rows", "shots", "seconds", "rows/s", "MiB at most")
+    for cost in grow([n for n in (1_000, 10_000, 100_000, 1_000_000) if n <= most], shots, root, model):
+        table.add_row(
+            f"{cost.rows:,}", str(cost.shots), f"{cost.seconds:.1f}", f"{cost.rate:,.0f}", f"{cost.mebibytes:,.0f}"
+        )
+    out.print(table)

@@ -1,0 +1,98 @@
+"""How time and memory grow with the catalogue: everything but the model, Parquet to Parquet, tokenizing included.
+
+The rows are the titles of the shipped catalogue with a number behind, so no two are the same. Each size runs in a
+process of its own, whose peak memory is what the system says.
+"""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from time import perf_counter
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eval.sets import labelled_set, rows
+from tagger.demo import catalogue
+from tagger.engines import chat_tokenizer
+from tagger.engines.base import Completion, Request
+from tagger.engines.scripted import ScriptedEngine
+from tagger.pipeline import Tagger
+from tagger.plan import Shots
+from tagger.run import tag_file
+from tagger.task import load_task
+
+PIECE = 10_000
+"""Rows written at once to the catalogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of tagging so many rows without a model."""
+
+    rows: int
+    shots: int
+    """Retrieved for each."""
+    seconds: float
+    mebibytes: float
+    """Of memory at the most, the program's own 300 or so included."""
+
+    @property
+    def rate(self) -> float:
+        """Rows a second."""
+        return self.rows / self.seconds
+
+
+class Tokenizing(ScriptedEngine):
+    """Answers with the first label after tokenizing the prompt, as an engine does."""
+
+    def __init__(self, model: str | None) -> None:
+        super().__init__()
+        self._chat = chat_tokenizer(model)
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Labels with all the probability on the first."""
+        bodies = self._chat.bodies([request.prompt for request in requests])
+        found = []
+        for request, body in zip(requests, bodies, strict=True):
+            head, (first, *others) = len(self._chat.head_ids(request.prompt.head)), request.constraint.choices
+            masses = {first: 1.0, **dict.fromkeys(others, 0.0)}
+            found.append(Completion(first, "stop", (), (), masses, head + len(body), head, 1))
+        return found
+
+
+def grow(sizes: Sequence[int], shots: int, root: Path | None, model: str | None) -> Iterator[Cost]:
+    """The cost of each size, with `shots` examples retrieved for each row from the train rows in `root`."""
+    for size in sizes:
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            yield alone.submit(_cost, size, shots, root, model).result()
+
+
+def _cost(size: int, shots: int, root: Path | None, model: str | None) -> Cost:
+    task = load_task("category")
+    task = replace(task, plan=task.plan.model_copy(update={"shots": Shots(retrieved=shots)}))
+    pool = rows(task, labelled_set("category", root)[1], root, "train") if shots and root else None
+    tagger = Tagger(task, engine=Tokenizing(model), shots=pool)
+    with tempfile.TemporaryDirectory() as place:
+        source = Path(place) / "catalogue.parquet"
+        _write(source, size)
+        begun = perf_counter()
+        tag_file(tagger, source, Path(place) / "tags", form="parquet")
+        seconds = perf_counter() - begun
+    return Cost(size, shots, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def _write(path: Path, size: int) -> None:
+    titles = [product["title"] for product in catalogue("en")]
+    schema = pa.schema([("id", pa.string()), ("title", pa.string())])
+    with pq.ParquetWriter(path, schema) as file:
+        for start in range(0, size, PIECE):
+            numbers = range(start, min(start + PIECE, size))
+            columns = [f"p{n}" for n in numbers], [f"{titles[n % len(titles)]}, no {n}" for n in numbers]
+            file.write_table(pa.table(list(columns), schema=schema))
