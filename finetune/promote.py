@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.plan import plan_text
 from finetune.gate import Decision
-from finetune.whole import write_whole
 from tagger.calibration import Calibration, calibration_file, save_calibration
 from tagger.errors import SettingsError, TaskError
 from tagger.plan import Plan, validation_text
+from tagger.sinks import write_whole
 from tagger.task import Task, load_task
 
 DECISIONS = "decisions"

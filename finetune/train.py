@@ -32,10 +32,10 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from finetune.curves import loss_curves
 from finetune.packs import IGNORED, Encoded, collate, packs
-from finetune.whole import write_whole
 from tagger.adapter import CARD, SEEN, Card, read_card
 from tagger.errors import EngineError, SettingsError
 from tagger.settings import settings as of_environment
+from tagger.sinks import write_whole
 
 PARTS, BEFORE = "checkpoints", "before.json"
 HISTORY, CURVES = "history.json", "curves.svg"

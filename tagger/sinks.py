@@ -34,14 +34,13 @@ def shards(folder: Path) -> list[Path]:
 def write_shard(path: Path, form: Format, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
     """Write lines of tags (result.py: line_of) as one file. SourceError where it cannot be written."""
     write = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[form]
-    with whole(path) as unfinished:
+    with _whole(path) as unfinished:
         write(unfinished, lines, fields)
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write what a finished run came to."""
-    with whole(folder / MANIFEST) as unfinished:
-        unfinished.write_text(json.dumps(facts, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    write_whole(folder / MANIFEST, json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -55,8 +54,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text as a file. SourceError where it cannot be written."""
+    with _whole(path) as unfinished:
+        unfinished.write_text(text, "utf-8")
+
+
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def _whole(path: Path) -> Iterator[Path]:
     """Another name to write a file under; it gets its own once it is written and on the disk."""
     unfinished = path.with_name(path.name + ".part")
     try:
