@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from tagger import demo as demo_catalogue
 from tagger import engines, weights
@@ -73,7 +73,7 @@ def check(
 @app.command(name="models")
 def list_models() -> None:
     """List the models that come without a hub, and the defaults."""
-    table = Table("bundle", "download", "licence", "about")
+    table = Table(Column("bundle", no_wrap=True), Column("download", no_wrap=True), "licence", "about")
     for name, bundle in weights.bundles().items():
         table.add_row(name, f"{bundle.size / 1e6:,.0f} MB", bundle.licence, escape(bundle.about))
     out.print(table)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ConfigDict
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -137,8 +138,13 @@ def _do(job: Job, folder: Path) -> None:
         out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
         raise typer.Exit(STOPPED)
     out.print(f"manifest: {folder / MANIFEST}", soft_wrap=True)
+    if done.refused:
+        err.print(f"the first that was rejected: {escape(done.refused)}", soft_wrap=True, highlight=False)
     if done.unread:
         err.print(f"[red bold]not read to the end:[/] {', '.join(done.unread)} (the output says why)", soft_wrap=True)
+        raise typer.Exit(1)
+    if not set(done.outcomes) - {"rejected", "failed"}:
+        err.print("[red bold]no row was tagged[/]")
         raise typer.Exit(1)
 
 

@@ -36,6 +36,8 @@ class Example:
         return name in self.answer and (value == self.answer[name] or value in self.also.get(name, ()))
 
 
+MOST_SHOWN = 20
+"""Wrong lines that an error names."""
 Asked = Callable[[Record], Mapping[str, FieldBase]]
 """The fields that are asked of a record."""
 
@@ -43,26 +45,37 @@ Asked = Callable[[Record], Mapping[str, FieldBase]]
 def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold: str) -> list[Example]:
     """All examples of a JSONL file, in order.
 
-    Raises TaskError naming the file and line for a line that is no JSON object, lacks a column or
+    Raises TaskError naming the file and every line (of many the first) that is no JSON object, lacks a column or
     an answer, or whose answer breaks the schema.
     """
     if not path.is_file():
         raise TaskError("no such file of examples", where=str(path))
-    examples = []
+    examples, wrong = [], []
     for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if line.strip():
-            where = f"{path}:{number}"
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise TaskError(f"not a line of JSON: {error}", where=where) from None
-            examples.append(example_of(row, where, number, columns, asked, gold))
+                examples.append(_example(line, f"{path}:{number}", number, columns, asked, gold))
+            except TaskError as error:
+                wrong.append(error)
+    if wrong:
+        first, *others = wrong
+        also = "".join(f"\n{error.where}: {error.message}" for error in others[: MOST_SHOWN - 1])
+        more = f"\n... and {len(wrong) - MOST_SHOWN} more lines" if len(wrong) > MOST_SHOWN else ""
+        raise TaskError(first.message + also + more, where=first.where, hint=first.hint)
     if not examples:
         raise TaskError("the file holds no example", where=str(path))
     if all(example.annotated is not None and not example.annotated for example in examples):
         hint = f"they are called {', '.join(list(asked(examples[0].record))[:5])}, ..., letter for letter"
         raise TaskError("no row of the file names a field of the task", where=str(path), hint=hint)
     return examples
+
+
+def _example(line: bytes, where: str, number: int, columns: Mapping[str, Column], asked: Asked, gold: str) -> Example:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TaskError(f"not a line of JSON: {error}", where=where) from None
+    return example_of(row, where, number, columns, asked, gold)
 
 
 def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column], asked: Asked, gold: str) -> Example:

@@ -119,3 +119,13 @@ def test_what_was_rejected_is_asked_again_on_request(tmp_path: Path) -> None:
     assert "1 records asked" in again.stdout
     assert "0 records asked" in nothing.stdout
     assert tagger("retry", tmp_path / "none").returncode == 2
+
+
+def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_bytes('{"title": "绿茶"}\n'.encode("gbk") * 3)
+
+    done = tagger("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+
+    assert done.returncode == 1
+    assert "row 1: invalid UTF-8 at byte" in done.stderr
+    assert "no row was tagged" in done.stderr

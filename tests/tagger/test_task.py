@@ -213,3 +213,10 @@ def test_examples_that_lack_a_field_asked_alone_are_not_shown(shop: Path) -> Non
 
     assert tagging.value("organic") is True
     assert engine.history[0].prompt.head.shots == ()
+
+
+def test_every_wrong_line_of_the_examples_is_named(shop: Path) -> None:
+    (shop / "examples.jsonl").write_text('{"record": {"title": "x"}}\nnot JSON\n', "utf-8")
+
+    with pytest.raises(TaskError, match=r"examples\.jsonl:1: not a record of this task.*\n.*:2: not a line of JSON"):
+        load_task(shop)
