@@ -28,7 +28,10 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 out = Console()
 
 TaskOrSet = Annotated[str, typer.Argument(help="A task, or with --root the name of a public set.")]
-Data = Annotated[list[Path] | None, typer.Option("--data", help="JSONL of rows to train on; repeatable.")]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", help="JSONL of rows to train on, with --root instead of the set's; repeatable."),
+]
 New = Annotated[list[Path] | None, typer.Option("--new", help="Newly reviewed rows: all of them train; repeatable.")]
 Dev = Annotated[list[Path] | None, typer.Option("--dev", help="JSONL of rows that choose; repeatable.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder of the public sets.")]
@@ -244,11 +247,12 @@ def _rows(
     seed: int,
 ) -> tuple[Task, list[Example], list[Example]]:
     """The task, its train rows (old ones drawn, new ones all) and the dev rows that choose."""
-    if root and (data or new or dev):
-        raise SettingsError("--root brings train and dev rows; --data, --new and --dev are your own")
+    if root and (new or dev):
+        raise SettingsError("--root brings dev rows; --new and --dev are your own")
     if root:
         loaded, found = labelled_set(task, root)
-        known, held = (rows_of_set(loaded, found, root, split) for split in ("train", "dev"))
+        known = read_all(loaded, data) if data else rows_of_set(loaded, found, root, "train")
+        held = rows_of_set(loaded, found, root, "dev")
     else:
         loaded = load_task(task)
         known, held = read_all(loaded, data or []), read_all(loaded, dev or [])
