@@ -34,7 +34,7 @@ SCORED = RESULTS / "table.json"
 COLUMNS = ("accuracy", "macro F1", "span F1", "micro F1, published", "micro F1, strict", "ECE", "AUROC")
 """The figures of the table, in order; the promises come behind them."""
 NO_ROWS = ", no labelled rows"
-"""Behind the name of a set whose labelled rows were not used."""
+"""Behind the name of a set whose labelled rows were neither shown nor learned from."""
 
 
 class Decided(BaseModel):
@@ -201,9 +201,10 @@ def _row(entry: Entry, run: Run, metric: str, figure: Figure) -> Row:
     head = run.header
     tokens = [round(sum(row.tokens[i] for row in run.rows) / len(run.rows), 1) for i in range(3)]
     plan = Plan.model_validate(head.plan_text)
+    name = head.set + ("" if head.shots or head.adapter else NO_ROWS)
     numbers = {part: round(value, 6) for part, value in asdict(figure).items()}
     return Row(
-        task=head.task, set=head.set + ("" if head.shots else NO_ROWS), split=head.split, model=head.model,
+        task=head.task, set=name, split=head.split, model=head.model,
         engine=head.engine, plan=f"{head.plan}: {in_words(plan, head.shots > 0)}", adapter=head.adapter,
         about=entry.about, metric=metric, **numbers, tokens_in=tokens[0], tokens_cached=tokens[1],
         tokens_out=tokens[2], chosen=entry.chosen, rescored=True, record=entry.record,

@@ -134,7 +134,7 @@ def gate(
     trial = Trial(
         task=loaded, plan=planned(own, plan).plan, train=known, dev=chosen_on, judged=judged, target=aim,
         model=_model(model), folder=folder, pooled=shots, engine=engine, recipe=settings,
-        names=(task, "dev", DEFAULT_SPLIT) if root else (loaded.id, OWN, OWN),
+        names=(task, "dev", DEFAULT_SPLIT) if root else (loaded.id, OWN, OWN), drawn=(looks, judges), seed=seed,
         told=lambda line: out.print(line, highlight=False),
     )  # fmt: skip
     found = hold(trial, adapter)

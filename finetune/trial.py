@@ -62,6 +62,9 @@ class Trial:
     """Whether the train rows are the pool, as with --shots: shown where the plan says so, and speaking beside."""
     names: tuple[str, str, str] = ("own", "own", "own")
     """Set, dev split and judged split, for the headers of the runs."""
+    drawn: tuple[int | None, int | None] = (None, None)
+    """How many rows were drawn of the dev split and of the judged one, with `seed`; None: all."""
+    seed: int = 0
     engine: str = "auto"
     recipe: Recipe = field(default_factory=Recipe)
     told: Callable[[str], None] = lambda line: None
@@ -162,9 +165,10 @@ def _side(trial: Trial, task: Task, engine: Engine, name: str) -> Side:
     tagger = _tagger(trial, task, engine)
     set_name, *splits = trial.names
     runs = []
-    for part, rows, split in zip(("dev", "judged"), (trial.dev, trial.judged), splits, strict=True):
+    parts = zip(("dev", "judged"), (trial.dev, trial.judged), splits, trial.drawn, strict=True)
+    for part, rows, split, drawn in parts:
         header = header_of(
-            tagger, rows, set_name=set_name, split=split, sample=None, seed=0,
+            tagger, rows, set_name=set_name, split=split, sample=drawn, seed=trial.seed,
             shots=len(trial.train) if trial.pooled else 0,
         )  # fmt: skip
         trial.told(f"{name}: {len(rows)} {part} rows")
