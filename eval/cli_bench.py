@@ -51,6 +51,9 @@ def growth(
     shots: Annotated[int, typer.Option("--shots", min=0, help="Examples to retrieve for each row; needs --root.")] = 0,
     most: Annotated[int, typer.Option("--most", min=1000, help="Rows of the largest catalogue.")] = 1_000_000,
     model: Annotated[str | None, typer.Option("--model", help="Whose tokenizer.")] = None,
+    served: Annotated[
+        float | None, typer.Option("--served", min=1, help="Rows a second that the engine answers; none: at once.")
+    ] = None,
 ) -> None:
     """Time and memory of a run by the size of its catalogue, everything but the model."""
     from eval.growth import grow
@@ -58,7 +61,7 @@ def growth(
     if shots and not root:
         raise SettingsError("shots are retrieved from train rows", hint="say where they lie: --root")
     table = Table("rows", "shots", "seconds", "rows/s", "MiB at most")
-    for cost in grow([n for n in (1_000, 10_000, 100_000, 1_000_000) if n <= most], shots, root, model):
+    for cost in grow([n for n in (1_000, 10_000, 100_000, 1_000_000) if n <= most], shots, root, model, served):
         table.add_row(
             f"{cost.rows:,}", str(cost.shots), f"{cost.seconds:.1f}", f"{cost.rate:,.0f}", f"{cost.mebibytes:,.0f}"
         )

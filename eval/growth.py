@@ -13,7 +13,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
-from time import perf_counter
+from threading import Lock
+from time import perf_counter, sleep
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -50,14 +51,18 @@ class Cost:
 
 
 class Tokenizing(ScriptedEngine):
-    """Answers with the first label after tokenizing the prompt, as an engine does."""
+    """Answers with the first label after tokenizing the prompt, as an engine does, and at its `rate` of rows a second,
+    one batch at a time."""
 
-    def __init__(self, model: str | None) -> None:
+    def __init__(self, model: str | None, rate: float | None) -> None:
         super().__init__()
-        self._chat = chat_tokenizer(model)
+        self._chat, self._rate, self._turn = chat_tokenizer(model), rate, Lock()
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Labels with all the probability on the first."""
+        with self._turn:
+            if self._rate:
+                sleep(len(requests) / self._rate)
         bodies = self._chat.bodies([request.prompt for request in requests])
         found = []
         for request, body in zip(requests, bodies, strict=True):
@@ -67,18 +72,21 @@ class Tokenizing(ScriptedEngine):
         return found
 
 
-def grow(sizes: Sequence[int], shots: int, root: Path | None, model: str | None) -> Iterator[Cost]:
-    """The cost of each size, with `shots` examples retrieved for each row from the train rows in `root`."""
+def grow(
+    sizes: Sequence[int], shots: int, root: Path | None, model: str | None, served: float | None
+) -> Iterator[Cost]:
+    """The cost of each size, with `shots` examples retrieved for each row from the train rows in `root`, and an engine
+    that answers `served` rows a second (None: at once)."""
     for size in sizes:
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            yield alone.submit(_cost, size, shots, root, model).result()
+            yield alone.submit(_cost, size, shots, root, model, served).result()
 
 
-def _cost(size: int, shots: int, root: Path | None, model: str | None) -> Cost:
+def _cost(size: int, shots: int, root: Path | None, model: str | None, served: float | None) -> Cost:
     task = load_task("category")
     task = replace(task, plan=task.plan.model_copy(update={"shots": Shots(retrieved=shots)}))
     pool = rows(task, labelled_set("category", root)[1], root, "train") if shots and root else None
-    tagger = Tagger(task, engine=Tokenizing(model), shots=pool)
+    tagger = Tagger(task, engine=Tokenizing(model, served), shots=pool)
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / "catalogue.parquet"
         _write(source, size)

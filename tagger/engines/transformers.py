@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal
 
 import outlines
@@ -66,6 +67,7 @@ class TransformersEngine:
         self._model = PackedModel(folder, dtype)
         self._outlines = XGrammarBackend(outlines.from_transformers(self._model.hf, self.chat.hf))
         self._compiled: dict[str, Any] = {}
+        self._turn = Lock()
         self._allowed = lru_cache(maxsize=1024)(self._next_tokens)
         versions = {name: version(name) for name in ("torch", "transformers", "outlines", "xgrammar")}
         self.info = EngineInfo("transformers", model, self._model.dtype, versions)
@@ -76,7 +78,11 @@ class TransformersEngine:
         return self._model.hf
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, same order; those that share an adapter and a head run together."""
+        """Answer all requests, same order; those that share an adapter and a head run together. Threads take turns."""
+        with self._turn:
+            return self._complete(requests)
+
+    def _complete(self, requests: Sequence[Request]) -> list[Completion]:
         done: dict[int, Completion] = {}
         for adapter in dict.fromkeys(request.adapter for request in requests):
             mine = [i for i, request in enumerate(requests) if request.adapter == adapter]

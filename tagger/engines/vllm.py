@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from tagger.engines.base import Completion, Constraint, EngineInfo, Request, Step
@@ -44,6 +45,7 @@ class VllmEngine:
         if adapters:
             options |= {"enable_lora": True, "max_lora_rank": MAX_RANK, "max_loras": MAX_ADAPTERS}
         self._adapters: dict[str, Any] | None = {} if adapters else None
+        self._turn = Lock()
         try:
             self._llm = LLM(
                 model=str(folder),
@@ -67,7 +69,11 @@ class VllmEngine:
         return self._llm
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests, same order; closed sets and written answers each in one batch."""
+        """Answer all requests, same order; closed sets and written answers each in one batch. Threads take turns."""
+        with self._turn:
+            return self._complete(requests)
+
+    def _complete(self, requests: Sequence[Request]) -> list[Completion]:
         lora = [self._lora(request.adapter) for request in requests]
         done: dict[int, Completion] = {}
         bodies = self.chat.bodies([request.prompt for request in requests])
