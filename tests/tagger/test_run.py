@@ -124,6 +124,32 @@ def test_equal_records_are_asked_once_and_a_second_run_asks_for_what_is_new(drin
     assert (facts["run"], facts["asked"], facts["rows"]) == (2, 1, 1500)
 
 
+def test_one_row_in_a_hundred_changed_costs_no_more_than_that(tmp_path: Path) -> None:
+    rows = [{"id": str(i), "title": f"Loose leaf tea, blend no {i}"} for i in range(1000)]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    first = tagged(tmp_path / "in.jsonl", tmp_path / "out")
+    for row in rows[::100]:
+        row["title"] += ", new"
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+
+    second = tagged(tmp_path / "in.jsonl", tmp_path / "out")
+
+    assert second.asked == 10
+    assert second.tokens["read"] <= 0.03 * first.tokens["read"]
+
+
+@pytest.mark.parametrize("near", [None, 0.8])
+def test_of_duplicates_one_is_asked(tmp_path: Path, near: float | None) -> None:
+    draw = random.Random(0)
+    titles = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz ", k=60)) for _ in range(60)]
+    again = [title if near is None else title.upper() + "!" for title in titles[:40]]
+    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"title": t}) for t in titles + again), "utf-8")
+
+    done = tagged(tmp_path / "in.jsonl", tmp_path / "out", near=near)
+
+    assert (done.asked, done.outcomes) == (60, {"tagged": 100})
+
+
 def test_fewer_rows_leave_no_old_shard_behind(drinks: Path, tmp_path: Path) -> None:
     tagged(drinks, tmp_path / "out", shard=200)
 
