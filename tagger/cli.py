@@ -16,6 +16,7 @@ from tagger import demo as demo_catalogue
 from tagger import engines, weights
 from tagger.cli_bulk import retry, status, tag
 from tagger.cli_options import EngineName, Mapping, ModelName, ShotsFile, TaskName, err, mapped, out
+from tagger.cli_serve import key, serve
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError, TaggerError
 from tagger.pipeline import Tagger
@@ -25,7 +26,7 @@ from tagger.sources import records
 from tagger.task import load_task, task_names
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-for command in (tag, status, retry):
+for command in (tag, status, retry, serve, key):
     app.command()(command)
 
 

@@ -1,0 +1,148 @@
+"""Records of many callers in, batches for an engine out: callers take turns, and nobody waits for a batch to fill.
+
+While an engine answers one batch, the next gathers, so the batches are as large as the load is. The queue is bounded: a
+caller is told to come back later rather than left to wait for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from tagger.pipeline import Tagger
+from tagger.record import Record, Rejected
+from tagger.result import Tagging
+
+AHEAD = 2
+"""Batches under way at once: one is being made ready or read while the engine has the other."""
+SECONDS = 1.0
+"""How long a batch may take; it grows while it takes less than half of that, and shrinks beyond."""
+MOST = 512
+"""Records of a batch."""
+
+
+class BusyError(Exception):
+    """The queue is full; `after` is in how many seconds it is worth asking again."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__(f"too many records wait already; ask again in {after:.0f} s")
+        self.after = after
+
+
+class LateError(Exception):
+    """The record's deadline has passed before the engine came to it."""
+
+
+class ClosedError(Exception):
+    """The batcher takes no more records: it is shutting down."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    record: Record | Rejected
+    since: float
+    deadline: float
+    answer: asyncio.Future[Tagging]
+
+
+@dataclass
+class Batcher:
+    """The queue in front of the taggers of one engine. `most` bounds the records that wait; `told` hears, for every
+    batch, its task, how long each record has waited and how long the batch took (seconds)."""
+
+    taggers: Mapping[str, Tagger]
+    most: int = 4096
+    told: Callable[[str, list[float], float], None] = lambda task, waits, took: None
+    waiting: int = 0
+    closed: bool = False
+    _queues: dict[str, dict[str, deque[_Waiting]]] = field(default_factory=dict)
+    """By task and caller, first come first."""
+    _size: int = 8
+    _rate: float = 1.0
+    """Records a second, lately."""
+    _some: asyncio.Event = field(default_factory=asyncio.Event)
+    _workers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        self._workers = [asyncio.create_task(self._work()) for _ in range(AHEAD)]
+
+    async def drain(self) -> None:
+        """Answer what waits, take nothing more, and stop."""
+        self.closed = True
+        self._some.set()
+        await asyncio.gather(*self._workers)
+
+    async def tag(self, task: str, record: Record | Rejected, caller: str, seconds: float) -> Tagging:
+        """The tagging of one record, within so many seconds.
+
+        Raises BusyError for a full queue, LateError for a deadline that passes, ClosedError during shutdown. If the
+        caller goes away, the record is dropped unless it is being asked already.
+        """
+        if self.closed:
+            raise ClosedError("the service is shutting down")
+        if self.waiting >= self.most:
+            raise BusyError(max(1.0, self.waiting / self._rate))
+        now = perf_counter()
+        one = _Waiting(record, now, now + seconds, asyncio.get_running_loop().create_future())
+        self._queues.setdefault(task, {}).setdefault(caller, deque()).append(one)
+        self.waiting += 1
+        self._some.set()
+        try:
+            return await asyncio.wait_for(one.answer, seconds)
+        except TimeoutError:
+            raise LateError(f"no answer within {seconds:g} s") from None
+
+    async def _work(self) -> None:
+        while True:
+            await self._some.wait()
+            task, batch = self._next()
+            if not batch:
+                if self.closed:
+                    return
+                self._some.clear()
+                continue
+            await self._answer(task, batch)
+
+    async def _answer(self, task: str, batch: list[_Waiting]) -> None:
+        begun = perf_counter()
+        try:
+            found = await asyncio.to_thread(self.taggers[task].tag_records, [one.record for one in batch])
+        except Exception as error:  # whatever it is, those who wait have to hear of it
+            for one in batch:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            return
+        took = perf_counter() - begun
+        self._rate = len(batch) / max(took, 1e-6)
+        if took < SECONDS / 2 and len(batch) >= self._size:
+            self._size = min(2 * self._size, MOST)
+        elif took > SECONDS:
+            self._size = max(self._size // 2, 1)
+        for one, tagging in zip(batch, found, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(tagging)
+        self.told(task, [begun - one.since for one in batch], took)
+
+    def _next(self) -> tuple[str, list[_Waiting]]:
+        """The next batch: of the task whose turn it is, a record of each caller in turn."""
+        for task in list(self._queues):
+            callers = self._queues.pop(task)
+            batch: list[_Waiting] = []
+            while callers and len(batch) < self._size:
+                caller = next(iter(callers))
+                queue = callers.pop(caller)
+                one = queue.popleft()
+                self.waiting -= 1
+                if queue:
+                    callers[caller] = queue  # behind all others
+                if not one.answer.done() and one.deadline > perf_counter():
+                    batch.append(one)
+            if callers:
+                self._queues[task] = callers  # behind all other tasks
+            if batch:
+                return task, batch
+        return "", []

@@ -1,0 +1,63 @@
+"""Commands of the service: serve tasks, make a key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tagger.cli_options import EngineName, ModelName, err, out
+from tagger.engines import open_engine
+from tagger.errors import SettingsError
+from tagger.pipeline import Tagger
+from tagger.task import load_task
+
+HERE = ("127.0.0.1", "::1", "localhost")
+"""Addresses that only this machine reaches."""
+
+KeyFile = Annotated[
+    Path | None, typer.Option("--keys", help="TOML of API keys; without one only this machine may ask.")
+]
+
+
+def serve(
+    tasks: Annotated[list[str], typer.Option("--task", help="A shipped task or a folder; repeatable.")],
+    engine: EngineName = "auto",
+    model: ModelName = None,
+    host: Annotated[str, typer.Option("--host")] = HERE[0],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
+    keys: KeyFile = None,
+) -> None:
+    """Serve tasks over HTTP: /v1/tag, /v1/tag:batch, /v1/tasks, /metrics; /docs describes them."""
+    if keys is None and host not in HERE:
+        raise SettingsError(f"without keys whoever reaches {host} could ask", hint="give --keys, or leave out --host")
+    try:
+        from tagger.keys import read_keys
+        from tagger.server import serve as answer
+        from tagger.service import Service
+    except ImportError as error:
+        raise SettingsError(f"the service needs {error.name}", hint="pip install 'tagger[serve]'") from None
+    known, loaded = read_keys(keys) if keys else None, [load_task(task) for task in tasks]
+    err.print(f"opening engine {engine} ...")
+    opened = open_engine(engine, model, adapters=any(task.definition.adapter for task in loaded))
+    service = Service({task.id: Tagger(task, engine=opened) for task in loaded}, known)
+    err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
+    answer(service, host, port)
+
+
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    keys: Annotated[Path, typer.Option("--keys", help="The file it is added to.")] = Path("keys.toml"),
+    tasks: Annotated[list[str] | None, typer.Option("--task", help="A task that it may ask; all without.")] = None,
+) -> None:
+    """Make an API key. It is shown once; the file holds its hash."""
+    from tagger.keys import entry, new_key, read_keys
+
+    if keys.is_file() and name in {known.name for known in read_keys(keys).by_hash.values()}:
+        raise SettingsError(f"there is a key called {name!r}", where=str(keys), hint="take another name")
+    text = new_key()
+    with keys.open("a", encoding="utf-8") as file:
+        file.write(("\n" if file.tell() else "") + entry(name, text, tuple(tasks or ())))
+    keys.chmod(0o600)
+    out.print(text, highlight=False, soft_wrap=True)

@@ -1,0 +1,288 @@
+"""The service: many callers at once, each with its own answer; strangers, floods and accidents are answered plainly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.batching import Batcher, BusyError, LateError
+from tagger.engines.base import Completion, Request
+from tagger.errors import EngineError, SettingsError
+from tagger.keys import Key, Keys, digest, entry, new_key, read_keys
+from tagger.record import Record
+from tagger.server import create_app
+from tagger.service import Service
+
+LABELS = ("Tea", "Coffee")
+
+
+class Slow(ScriptedEngine):
+    """Says what the title says, after a while; remembers the sizes of its batches."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__(lambda prompt: next((label for label in LABELS if label in prompt.record), "Shoes"))
+        self.seconds, self.sizes = seconds, list[int]()
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        self.sizes.append(len(requests))
+        time.sleep(self.seconds)
+        return super().complete(requests)
+
+
+def service(engine: ScriptedEngine | None = None, **options: Any) -> Service:
+    return Service({"category": Tagger("category", engine=engine or Slow())}, **options)
+
+
+@contextmanager
+def asked(found: Service) -> Iterator[Any]:
+    """What a request to the service gives."""
+    from starlette.testclient import TestClient
+
+    with TestClient(create_app(found)) as client:
+        yield client
+
+
+def test_a_record_is_tagged(category: Any) -> None:
+    with asked(service()) as client:
+        answer = client.post("/v1/tag", json={"task": "category", "record": {"id": "7", "title": "Tea bags"}})
+
+    assert answer.status_code == 200
+    line = answer.json()
+    assert (line["id"], line["outcome"], line["tags"]["category"]["value"]) == ("7", "tagged", "Tea")
+    assert line["task_version"] == category.version
+
+
+def test_a_batch_comes_as_lines_in_order() -> None:
+    records = [{"id": str(i), "title": LABELS[i % 2]} for i in range(700)] + [{"title": ""}]
+
+    with asked(service()) as client:
+        answer = client.post("/v1/tag:batch", json={"task": "category", "records": records})
+
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line["id"] for line in lines] == [*map(str, range(700)), "701"]
+    assert [line["tags"]["category"]["value"] for line in lines[:-1]] == [LABELS[i % 2] for i in range(700)]
+    assert lines[-1]["outcome"] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/v1/tag", {"task": "nothing", "record": {"title": "x"}}, 404, "no task 'nothing'"),
+        ("/v1/tag", {"task": "category"}, 422, "body.record: Field required"),
+        ("/v1/tag", {"task": "category", "record": {}, "model": "x"}, 422, "body.model: Extra inputs"),
+        ("/v1/tag", {"task": "category", "record": {"title": "x"}, "seconds": -1}, 422, "greater than 0"),
+        ("/v1/tag:batch", {"task": "category", "records": []}, 422, "at least 1 item"),
+        ("/v1/tag:batch", {"task": "category", "records": [{"title": "x" * 9_000_000}]}, 413, "larger than 8 MiB"),
+        ("/v1/tasks/category/render", {"what": "x"}, 422, "no text in column 'title'"),
+    ],
+)
+def test_what_cannot_be_answered_is_said(path: str, body: Mapping[str, Any], status: int, message: str) -> None:
+    with asked(service()) as client:
+        answer = client.post(path, json=body)
+
+    assert answer.status_code == status, answer.text
+    assert message in answer.json()["message"]
+
+
+def test_malformed_json_is_said() -> None:
+    with asked(service()) as client:
+        answer = client.post("/v1/tag", content=b'{"task": ', headers={"Content-Type": "application/json"})
+
+    assert answer.status_code == 422
+    assert "JSON" in answer.json()["message"]
+
+
+def test_tasks_and_prompts_are_shown() -> None:
+    with asked(service()) as client:
+        tasks, one = client.get("/v1/tasks").json(), client.get("/v1/tasks/category").json()
+        (shown,) = client.post("/v1/tasks/category/render", json={"title": "Tea bags"}).json()
+
+    assert tasks == [one]
+    assert "Tea" in one["fields"]["category"]["labels"]
+    assert shown["messages"][-1] == {"role": "user", "content": "Tea bags"}
+
+
+def test_keys_open_their_tasks_alone_and_are_counted() -> None:
+    known, other = new_key(), new_key()
+    keys = Keys({
+        digest(known): Key(name="shop", hash=digest(known), tasks=("category",), per_minute=3),
+        digest(other): Key(name="desk", hash=digest(other), tasks=("zh_category",)),
+    })  # fmt: skip
+    body = {"task": "category", "record": {"title": "Tea"}}
+
+    with asked(service(keys=keys)) as client:
+        status = {
+            name: client.post("/v1/tag", json=body, headers={"Authorization": f"Bearer {text}"}).status_code
+            for name, text in (("shop", known), ("desk", other), ("stranger", "tg_guess"))
+        }
+        flood = client.post(
+            "/v1/tag:batch", json={"task": "category", "records": [{"title": "Tea"}] * 3},
+            headers={"Authorization": f"Bearer {known}"},
+        )  # fmt: skip
+        open_to_all = client.get("/healthz").status_code, client.get("/metrics").status_code
+
+    assert status == {"shop": 200, "desk": 403, "stranger": 401}
+    assert (flood.status_code, flood.headers["Retry-After"]) == (429, "60")
+    assert open_to_all == (200, 401)
+
+
+def test_a_file_of_keys_holds_no_key(tmp_path: Path) -> None:
+    text = new_key()
+    (tmp_path / "keys.toml").write_text(entry("shop", text, ("category",)), "utf-8")
+
+    found = read_keys(tmp_path / "keys.toml")
+
+    assert found.of(text) == Key(name="shop", hash=digest(text), tasks=("category",))
+    assert found.of(text + "x") is None
+    assert text not in (tmp_path / "keys.toml").read_text("utf-8")
+    for content in ("", "[[key]]\nname = 'x'\nhash = 'short'\n", "not TOML ["):
+        (tmp_path / "keys.toml").write_text(content, "utf-8")
+        with pytest.raises(SettingsError):
+            read_keys(tmp_path / "keys.toml")
+
+
+def test_metrics_count_what_was_done_without_product_text() -> None:
+    with asked(service()) as client:
+        client.post("/v1/tag", json={"task": "category", "record": {"title": "Secret Tea"}})
+        client.post("/v1/tag", json={"task": "category", "record": {"title": ""}})
+        text = client.get("/metrics").text
+
+    assert 'tagger_records_total{outcome="tagged",task="category"} 1.0' in text
+    assert 'tagger_records_total{outcome="rejected",task="category"} 1.0' in text
+    assert 'tagger_requests_total{route="/v1/tag",status="200"} 2.0' in text
+    assert "Secret" not in text
+
+
+def titled(title: str) -> Record:
+    return Record(title, {"title": title})
+
+
+def test_callers_share_batches_and_take_turns() -> None:
+    async def go() -> tuple[list[str], list[int]]:
+        engine, order = Slow(0.02), list[str]()
+        batcher = Batcher({"category": Tagger("category", engine=engine)})
+        asks = [("big", f"Tea {i}") for i in range(40)] + [("small", "Coffee")]
+
+        async def one(caller: str, title: str) -> None:
+            found = await batcher.tag("category", titled(title), caller, 30)
+            assert found.id == title
+            assert found.value("category") == title.split()[0]
+            order.append(caller)
+
+        waiting = [asyncio.create_task(one(*ask)) for ask in asks]
+        await asyncio.sleep(0)
+        await batcher.start()
+        await asyncio.gather(*waiting)
+        await batcher.drain()
+        return order, engine.sizes
+
+    order, sizes = asyncio.run(go())
+    assert order.index("small") < 8  # in the first batch, not behind the forty
+    assert max(sizes) > 8
+
+
+def test_a_full_queue_and_a_deadline_are_said_and_a_vanished_caller_costs_nothing() -> None:
+    async def go() -> None:
+        engine = Slow()
+        batcher = Batcher({"category": Tagger("category", engine=engine)}, most=2)
+        gone, late = (
+            asyncio.create_task(batcher.tag("category", titled(title), "a", seconds))
+            for title, seconds in (("gone", 30), ("late", 0.05))
+        )
+        await asyncio.sleep(0)
+        with pytest.raises(BusyError):
+            await batcher.tag("category", titled("full"), "a", 30)
+        gone.cancel()
+        with pytest.raises(LateError):
+            await late
+        await batcher.start()
+        await batcher.drain()
+        assert engine.sizes == []
+
+    asyncio.run(go())
+
+
+def test_a_dead_engine_is_told_to_all_who_wait() -> None:
+    class Dead(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            raise EngineError("out of memory")
+
+    with asked(service(Dead())) as client:
+        answer = client.post("/v1/tag", json={"task": "category", "record": {"title": "Tea"}})
+
+    assert answer.status_code == 503
+    assert "out of memory" in answer.json()["message"]
+
+
+@contextmanager
+def running(tmp_path: Path, *more: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """A service in a process of its own, and where it is."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "tagger",
+        "serve",
+        "--task",
+        "category",
+        "--engine",
+        "scripted",
+        "--port",
+        str(port),
+    ]
+    process = subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    at = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(200):
+            try:
+                httpx.get(f"{at}/readyz")
+                break
+            except httpx.TransportError:
+                time.sleep(0.1)
+        yield at, process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_service_is_started_asked_and_stopped(tmp_path: Path) -> None:
+    made = subprocess.run(
+        [sys.executable, "-m", "tagger", "key", "shop"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    known = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    with running(tmp_path, "--keys", "keys.toml") as (at, process):
+        body = {"task": "category", "record": {"title": "Tea"}}
+        stranger, friend = httpx.post(f"{at}/v1/tag", json=body), httpx.post(f"{at}/v1/tag", json=body, headers=known)
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+    assert (stranger.status_code, friend.status_code) == (401, 200)
+    assert process.returncode == -signal.SIGTERM  # uvicorn hands the signal on once all is answered
+
+
+def test_without_keys_no_other_machine_is_let_in() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tagger", "serve", "--task", "category", "--engine", "scripted", "--host", "0.0.0.0"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert "without keys whoever reaches 0.0.0.0 could ask" in done.stderr
