@@ -21,6 +21,7 @@ from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
+from tagger.frames import frame_rows, is_frame, with_tags
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
@@ -129,8 +130,8 @@ class Tagger:
         if isinstance(records, str):
             hint = f'give {{"{next(iter(self.task.columns))}": ...}}, or a list of such'
             raise SourceError(f"expected a record, found the text {records!r:.40}", hint=hint)
-        if hasattr(records, "columns") and hasattr(records, "to_dict"):
-            return self._tag_frame(records)
+        if is_frame(records):
+            return with_tags(records, self.task.fields, self.tag_rows(frame_rows(records, self.task.fields)))
         return self.tag_rows(list(records))
 
     async def atag(self, records: Any) -> Any:
@@ -323,19 +324,6 @@ class Tagger:
     def _rejected(self, record: Record | Rejected) -> Tagging:
         assert isinstance(record, Rejected)
         return Tagging(record.id, "rejected", {}, self.provenance, f"{record.where}: {record.reason}")
-
-    def _tag_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
-        if taken := {"outcome", "reason", *self.task.fields} & set(frame.columns):
-            hint = "rename it in the DataFrame"
-            raise SourceError(f"column {min(taken)!r} would be overwritten by the tags", hint=hint)
-        taggings = self.tag_rows(frame.astype(object).where(frame.notna(), None).to_dict("records"))
-        added: dict[str, list[Any]] = {}
-        for name in self.task.fields:
-            added[name] = [t.value(name) for t in taggings]
-            added[f"{name}_probability"] = [t.tags[name].probability if name in t.tags else None for t in taggings]
-        added["outcome"] = [t.outcome for t in taggings]
-        added["reason"] = [t.reason for t in taggings]
-        return frame.assign(**added)
 
 
 def _parts(tokens: Tokens) -> tuple[int, int, int]:

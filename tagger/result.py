@@ -110,6 +110,30 @@ def line_of(name: str, answer: Mapping[str, Any], made: Provenance) -> dict[str,
     }
 
 
+def tagging_of(line: Mapping[str, Any]) -> Tagging:
+    """The tagging that `to_dict` has written."""
+    made = Provenance(*(line[name] for name in ("task", "task_version", "plan", "model", "adapter", "engine")))
+    tags = {name: _read(tag) for name, tag in line["tags"].items()}
+    return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), Tokens(**line["tokens"]))
+
+
+def _read(tag: Mapping[str, Any]) -> Tag:
+    proof, value = tag.get("evidence"), tag["value"]
+    places = proof if isinstance(proof, list) else []
+    chances = tag.get("probabilities", ())
+    each = {json.dumps(item, ensure_ascii=False): p for item, p in zip(value if chances else (), chances, strict=True)}
+    return Tag(
+        value=value,
+        probability=tag["probability"],
+        evidence=Evidence(**proof) if isinstance(proof, dict) else None,
+        inferred=tag.get("inferred", False),
+        abstained=tag.get("abstained", False),
+        alternatives=tuple(Alternative(**other) for other in tag.get("alternatives", ())),
+        evidences=tuple(Evidence(**place) if place else None for place in places),
+        each=each,
+    )
+
+
 def _tag(tag: Tag) -> dict[str, Any]:
     found: dict[str, Any] = {"value": tag.value, "probability": round(tag.probability, 6)}
     if tag.evidence:

@@ -52,6 +52,9 @@ class AskMany(BaseModel):
 
     task: str
     records: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_RECORDS)
+    first: int = Field(
+        default=1, ge=1, description="Number of the first record: one without an id is called by its own."
+    )
     seconds: float = Field(default=600, gt=0, le=3600, description="How long all answers may take.")
 
 
@@ -137,7 +140,7 @@ def create_app(service: Service) -> FastAPI:
 async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]:
     """Taggings as lines, in order; WINDOW of them wait at most. A reader that goes away takes its records along."""
     loop = asyncio.get_running_loop()
-    end, rows = loop.time() + ask.seconds, list(enumerate(ask.records, 1))
+    end, rows = loop.time() + ask.seconds, list(enumerate(ask.records, ask.first))
     under_way: list[asyncio.Task[Tagging]] = []
     try:
         while rows or under_way:

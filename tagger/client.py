@@ -1,0 +1,161 @@
+"""A service's address in, the same taggings out as from a Tagger in this process.
+
+What is sent is written once, as a function from request to result; `Client.tag` and `Client.atag` only differ in who
+carries it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, overload
+
+import httpx
+import stamina
+
+from tagger.errors import EngineError, SettingsError
+from tagger.frames import frame_rows, is_frame, with_tags
+from tagger.result import Tagging, tagging_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PIECE = 1000
+"""Records of one request: of many, those that are sent again if the connection breaks."""
+TRIES = 5
+AGAIN = frozenset({429, 502, 503})
+"""Statuses after which it is worth asking again; a service that says when is waited for."""
+
+
+class Client:
+    """Asks a service (`tagger serve`) about one task.
+
+    `url` is where it listens, `key` an API key; an answer may take `seconds`. Requests that do not get through, or come
+    at a bad time, are sent again (up to TRIES times, ever later, with jitter): nothing is changed by asking twice.
+    Raises EngineError when the service cannot be reached or does not answer, SettingsError for what it refuses.
+    """
+
+    def __init__(self, url: str, task: str, *, key: str | None = None, seconds: float = 60) -> None:
+        self.task, self._seconds = task, seconds
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": httpx.Timeout(seconds + 5)}
+        self._http = httpx.Client(**self._options)
+        self._ahttp: httpx.AsyncClient | None = None
+
+    @overload
+    def tag(self, records: Mapping[str, Any]) -> Tagging: ...
+    @overload
+    def tag(self, records: pd.DataFrame) -> pd.DataFrame: ...
+    @overload
+    def tag(self, records: Iterable[Any]) -> list[Tagging]: ...
+    def tag(self, records: Any) -> Any:
+        """Tag one record (a mapping of columns), many, or a DataFrame: as `Tagger.tag`."""
+        if is_frame(records):
+            fields = self.fields()
+            return with_tags(records, fields, list(self.stream(frame_rows(records, fields))))
+        if isinstance(records, Mapping):
+            return next(self.stream([records]))
+        return list(self.stream(records))
+
+    async def atag(self, records: Any) -> Any:
+        """`tag` without blocking the event loop."""
+        if is_frame(records):
+            fields = _fields((await self._asend("GET", f"/v1/tasks/{self.task}")).json())
+            return with_tags(records, fields, [t async for t in self.astream(frame_rows(records, fields))])
+        found = [t async for t in self.astream([records] if isinstance(records, Mapping) else records)]
+        return found[0] if isinstance(records, Mapping) else found
+
+    def stream(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Tagging]:
+        """The taggings of many records, in order, a piece at a time."""
+        for first, piece in _pieces(records):
+            yield from _taggings(self._send("POST", "/v1/tag:batch", json=self._body(first, piece)))
+
+    async def astream(self, records: Iterable[Mapping[str, Any]]) -> AsyncIterator[Tagging]:
+        """`stream` without blocking the event loop."""
+        for first, piece in _pieces(records):
+            for tagging in _taggings(await self._asend("POST", "/v1/tag:batch", json=self._body(first, piece))):
+                yield tagging
+
+    def fields(self) -> list[str]:
+        """The fields of the task."""
+        return _fields(self._send("GET", f"/v1/tasks/{self.task}").json())
+
+    def close(self) -> None:
+        """Close the connections of `tag`; those of `atag` close with the event loop."""
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _body(self, first: int, piece: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return {"task": self.task, "records": piece, "first": first, "seconds": self._seconds}
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        try:
+            for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=None):
+                with attempt:
+                    return self._http.request(method, path, **more).raise_for_status()
+        except httpx.HTTPError as error:
+            raise _plain(error) from None
+        raise AssertionError("an attempt returns or raises")
+
+    async def _asend(self, method: str, path: str, **more: Any) -> httpx.Response:
+        self._ahttp = self._ahttp or httpx.AsyncClient(**self._options)
+        try:
+            async for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=None):
+                with attempt:
+                    return (await self._ahttp.request(method, path, **more)).raise_for_status()
+        except httpx.HTTPError as error:
+            raise _plain(error) from None
+        raise AssertionError("an attempt returns or raises")
+
+
+def _pieces(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
+    """Records in lists of PIECE, each with the number of its first."""
+    left, first = iter(records), 1
+    while piece := list(islice(left, PIECE)):
+        yield first, piece
+        first += len(piece)
+
+
+def _taggings(answer: httpx.Response) -> Iterator[Tagging]:
+    for line in answer.text.splitlines():
+        found = json.loads(line)
+        if "error" in found:
+            raise EngineError(
+                found["error"]["message"], where=str(answer.url), hint="ask again, or with more `seconds`"
+            )
+        yield tagging_of(found)
+
+
+def _fields(told: Mapping[str, Any]) -> list[str]:
+    return list(told["fields"])
+
+
+def _worth_again(error: Exception) -> bool | float:
+    """Whether it is worth asking again, and if the service says so, after how many seconds."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        return isinstance(error, httpx.TransportError)
+    if error.response.status_code not in AGAIN:
+        return False
+    after = error.response.headers.get("Retry-After", "")
+    return float(after) if after.isdecimal() else True
+
+
+def _plain(error: httpx.HTTPError) -> EngineError | SettingsError:
+    """What a person is told."""
+    if not isinstance(error, httpx.HTTPStatusError):
+        where = str(error.request.url) if error._request else None
+        return EngineError(f"no service answers: {error}", where=where, hint="is `tagger serve` running there?")
+    answer = error.response
+    try:
+        told = answer.json()
+    except ValueError:
+        told = {}
+    kind = EngineError if answer.status_code >= 500 or answer.status_code in AGAIN else SettingsError
+    message = told.get("message") or f"status {answer.status_code}"
+    return kind(str(message), where=str(answer.url), hint=told.get("hint"))

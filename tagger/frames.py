@@ -1,0 +1,36 @@
+"""A DataFrame in, its rows out; and with what was found out about them, a DataFrame with columns added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tagger.errors import SourceError
+from tagger.result import Tagging
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def is_frame(value: Any) -> bool:
+    """Whether it is a DataFrame; pandas need not be installed."""
+    return hasattr(value, "columns") and hasattr(value, "to_dict")
+
+
+def frame_rows(frame: pd.DataFrame, fields: Iterable[str]) -> list[Any]:
+    """The rows, absent cells as None. SourceError if a column would be overwritten by those of `fields`."""
+    if taken := {"outcome", "reason", *fields} & set(frame.columns):
+        hint = "rename it in the DataFrame"
+        raise SourceError(f"column {min(taken)!r} would be overwritten by the tags", hint=hint)
+    return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))
+
+
+def with_tags(frame: pd.DataFrame, fields: Iterable[str], taggings: Sequence[Tagging]) -> pd.DataFrame:
+    """The frame with the columns `<field>`, `<field>_probability`, `outcome` and `reason` added to its own."""
+    added: dict[str, list[Any]] = {}
+    for name in fields:
+        added[name] = [t.value(name) for t in taggings]
+        added[f"{name}_probability"] = [t.tags[name].probability if name in t.tags else None for t in taggings]
+    added["outcome"] = [t.outcome for t in taggings]
+    added["reason"] = [t.reason for t in taggings]
+    return frame.assign(**added)

@@ -1,0 +1,89 @@
+"""The client gives what a Tagger in this process gives, through a service that is late, busy or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from tagger import Client, ScriptedEngine, Tagger, load_task
+from tagger.errors import EngineError, SettingsError
+from tagger.result import tagging_of
+from tests.tagger.test_server import running
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a service runs that says the first label of `category`."""
+    with running(tmp_path_factory.mktemp("service")) as (url, _):
+        yield url
+
+
+def test_a_tagging_reads_back_as_it_was(shop: Path) -> None:
+    answers = {"kind": "tea", "traits": ["new", "gift"], "leaf": "Food > Tea", "brand": "Acme", "volume": "250 ml"}
+    engine = ScriptedEngine(lambda _: json.dumps(answers, ensure_ascii=False))
+    taggings = Tagger(load_task(str(shop)), engine=engine).tag([{"title": "Acme 红茶 250 ml"}, {"title": ""}])
+
+    again = [tagging_of(json.loads(json.dumps(tagging.to_dict()))) for tagging in taggings]
+
+    assert [tagging.to_dict() for tagging in again] == [tagging.to_dict() for tagging in taggings]
+    assert again[0].value("traits") == taggings[0].value("traits")
+    assert again[0].tags["brand"].evidence == taggings[0].tags["brand"].evidence
+    assert {tagging.outcome for tagging in again} == {"tagged", "rejected"}
+
+
+def test_one_many_and_a_frame_come_back_as_from_a_tagger(at: str) -> None:
+    here, records = Tagger("category", engine="scripted"), [{"title": "Tea"}, {"title": ""}]
+    frame = pd.DataFrame({"title": ["Tea", None]})
+
+    with Client(at, "category") as client:
+        assert client.tag(records[0]) == here.tag(records[0])
+        assert client.tag(records) == here.tag(records)
+        pd.testing.assert_frame_equal(client.tag(frame), here.tag(frame))
+        assert asyncio.run(client.atag(records)) == here.tag(records)
+        assert len(client.tag([{"title": f"Tea {i}"} for i in range(2500)])) == 2500
+
+
+def test_what_a_service_refuses_is_said(at: str) -> None:
+    with pytest.raises(SettingsError, match=r"no task 'nothing'(.|\n)*served are: category"):
+        Client(at, "nothing").tag({"title": "Tea"})
+
+
+def test_no_service_is_said_after_some_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagger.client.TRIES", 2)
+
+    with pytest.raises(EngineError, match="no service answers"):
+        Client("http://127.0.0.1:9", "category").tag({"title": "Tea"})
+
+
+def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[httpx.Request] = []
+    line = Tagger("category", engine="scripted").tag({"title": "Tea"}).to_dict()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        busy = httpx.Response(429, headers={"Retry-After": "0"}, json={"message": "busy"})
+        return busy if len(asked) < 3 else httpx.Response(200, text=json.dumps(line) + "\n")
+
+    client = Client("http://service", "category", key="tg_x")
+    monkeypatch.setattr(client, "_http", httpx.Client(base_url="http://service", transport=httpx.MockTransport(answer)))
+
+    assert client.tag({"title": "Tea"}).value("category") == line["tags"]["category"]["value"]
+    assert len(asked) == 3
+
+
+def test_a_deadline_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text='{"error": {"message": "no answer within 1 s"}}\n')
+
+    client: Any = Client("http://service", "category")
+    monkeypatch.setattr(client, "_http", httpx.Client(base_url="http://service", transport=httpx.MockTransport(answer)))
+
+    with pytest.raises(EngineError, match="no answer within 1 s"):
+        client.tag([{"title": "Tea"}])
