@@ -144,7 +144,7 @@ def show(found: Sequence[Rate], limit: Limit, out: Console) -> None:
         told = [f"{rate.rate:.2f}", f"{rate.f1:.3f}", f"{rate.right} of {rate.labelled}", *told]
         table.add_row(rate.setting, f"{rate.side}: {SIDES[rate.side]}", *told)
     out.print(table)
-    speed = f"{limit.flops / 1e9:,.0f} GFLOP/s, {limit.bytes_read / 1e9:.1f} GB/s"
+    speed = f"{limit.flops / 1e9:,.0f} GFLOP/s, {limit.bandwidth / 1e9:.1f} GB/s"
     weights = f"{limit.weights / 1e6:,.0f} million weights outside the embedding"
     out.print(f"machine: {speed}; {weights}", highlight=False, soft_wrap=True)
     for setting, share in reached(found, limit).items():
@@ -164,9 +164,11 @@ def _setting(setting: Setting, root: Path, here: TransformersEngine, served: Vll
     }
     ask, outlined, kept = plan.ask[0], Outlined(here), dict[str, list[Tagging]](d=[], e=[])
 
+    near = ShotPool(task, pool) if pool else None
+
     def shown(records: Sequence[Record]) -> list[list[Example]]:
-        if pool:
-            return [list(near) for near in ShotPool(task, pool).nearest(records, setting.retrieved)]
+        if near:
+            return [list(shots) for shots in near.nearest(records, setting.retrieved)]
         fixed = task.examples[: setting.fixed]
         return [[e for e in fixed if task.asked(e.record) == task.asked(record)] for record in records]
 
@@ -178,7 +180,7 @@ def _setting(setting: Setting, root: Path, here: TransformersEngine, served: Vll
     def ours(side: str, examples: Sequence[Example]) -> list[Values]:
         taggings = taggers[side].tag_records([e.record for e in examples])
         kept[side] += taggings
-        return [{name: tag.value for name, tag in tagging.tags.items()} for tagging in taggings]
+        return [{n: tag.value for n, tag in t.tags.items() if tag.value is not None} for t in taggings]
 
     sides: Mapping[str, Side] = {
         "a": partial(with_outlines, outlined.one_by_one),

@@ -61,9 +61,9 @@ class Tokenizing(ScriptedEngine):
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
         """Labels with all the probability on the first."""
         with self._turn:
+            bodies = self._chat.bodies([request.prompt for request in requests])
             if self._rate:
                 sleep(len(requests) / self._rate)
-        bodies = self._chat.bodies([request.prompt for request in requests])
         found = []
         for request, body in zip(requests, bodies, strict=True):
             head, (first, *others) = len(self._chat.head_ids(request.prompt.head)), request.constraint.choices

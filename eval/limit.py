@@ -17,20 +17,16 @@ SIDE, TIMES, MEBIBYTES = 2048, 8, 512
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Of this machine: floating-point operations and bytes a second; of the model: its weights outside the embedding,
-    each of which costs a token two operations."""
+    """Of this machine: floating-point operations a second, and bytes read and written; of the model: its weights
+    outside the embedding, each of which costs a token two operations."""
 
     flops: float
-    bytes_read: float
+    bandwidth: float
     weights: int
 
     def share(self, tokens: float, seconds: float) -> float:
         """How much of the machine's multiplying `tokens` in `seconds` took, attention left out."""
         return 2 * self.weights * tokens / seconds / self.flops
-
-    def passes(self, seconds: float, size: int = 2) -> float:
-        """How often all weights, of `size` bytes each, could have been read in `seconds`."""
-        return self.bytes_read * seconds / (self.weights * size)
 
 
 def measure(model: Any) -> Limit:
@@ -40,7 +36,8 @@ def measure(model: Any) -> Limit:
     square = torch.randn(SIDE, SIDE).to(dtype)
     block = torch.zeros(MEBIBYTES << 20, dtype=torch.uint8)
     multiplied = 2 * SIDE**3 / _best(lambda: square @ square)
-    moved = 2 * block.numel() / _best(lambda: block.clone())
+    into = block.clone()
+    moved = 2 * block.numel() / _best(lambda: into.copy_(block))
     outside = (p for name, p in model.named_parameters() if "embed_tokens" not in name and "lm_head" not in name)
     return Limit(multiplied, moved, sum(p.numel() for p in outside))
 

@@ -19,6 +19,8 @@ from filelock import FileLock, Timeout
 from tagger.errors import SourceError
 
 ANSWERS, LOCK = "answers.sqlite", ".lock"
+PATIENCE = 1.0
+"""Seconds to wait for a folder: `tagger status` holds it for a moment."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS answers (
@@ -30,6 +32,7 @@ CREATE TABLE IF NOT EXISTS shards (
 );
 """
 _JSON = json.JSONEncoder(ensure_ascii=False)
+TOKENS = ("read", "cached", "written")
 _AT_ONCE = 10_000
 """Keys looked up in one statement; SQLite takes 32,766."""
 
@@ -44,7 +47,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """The folder for one process alone; SourceError if another writes there. A process that dies gives it free."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / LOCK, timeout=0):
+        with FileLock(folder / LOCK, timeout=PATIENCE):
             yield
     except Timeout:
         raise SourceError(
@@ -57,14 +60,10 @@ class Answers:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / ANSWERS
-        self._file = sqlite3.connect(self.path, isolation_level=None)
-        try:
-            self._file.execute("PRAGMA journal_mode = WAL")  # others may read meanwhile
-        except sqlite3.Error as error:
-            raise SourceError(
-                f"cannot be read: {error}", where=str(self.path), hint="remove it: the run begins anew"
-            ) from None
-        self._file.execute("PRAGMA synchronous = NORMAL")
+        with self._plainly():
+            self._file = sqlite3.connect(self.path, isolation_level=None)
+            self._file.execute("PRAGMA synchronous = NORMAL")
+            self._file.execute("PRAGMA journal_mode = TRUNCATE")  # no shared memory: the folder may lie on a network
         with self._at_once():
             for statement in _TABLES.split(";"):
                 self._file.execute(statement)
@@ -81,8 +80,8 @@ class Answers:
 
     def fact(self, name: str) -> Any:
         """What was noted under a name, or None."""
-        row = self._file.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-        return json.loads(row[0]) if row else None
+        rows = self._read("SELECT value FROM facts WHERE name = ?", (name,))
+        return json.loads(rows[0][0]) if rows else None
 
     def note(self, **facts: Any) -> None:
         """Note facts of the run, as JSON."""
@@ -98,14 +97,14 @@ class Answers:
         for start in range(0, len(wanted), _AT_ONCE):
             part = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(part))
-            rows = self._file.execute(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
+            rows = self._read(f"SELECT key, answer FROM answers WHERE key IN ({marks})", part)
             found.update({key: json.loads(answer) for key, answer in rows})
         return found
 
     def add(self, answers: Mapping[bytes, Mapping[str, Any]], run: int) -> None:
         """Keep the answers of run number `run`, all or none of them."""
         rows = [
-            (key, _JSON.encode(answer), answer["outcome"], run, *answer["tokens"].values())
+            (key, _JSON.encode(answer), answer["outcome"], run, *(answer["tokens"][kind] for kind in TOKENS))
             for key, answer in answers.items()
         ]
         with self._at_once():
@@ -121,8 +120,11 @@ class Answers:
 
     def shard(self, number: int) -> tuple[str, dict[str, int], list[str]] | None:
         """The digest of a shard's records, its outcomes, and the files that could not be read there."""
-        row = self._file.execute("SELECT digest, outcomes, unread FROM shards WHERE number = ?", (number,)).fetchone()
-        return (row[0], json.loads(row[1]), json.loads(row[2])) if row else None
+        for digest, outcomes, unread in self._read(
+            "SELECT digest, outcomes, unread FROM shards WHERE number = ?", (number,)
+        ):
+            return digest, json.loads(outcomes), json.loads(unread)
+        return None
 
     def put_shard(self, number: int, digest: str, outcomes: Mapping[str, int], unread: Sequence[str]) -> None:
         """Note that a shard is written."""
@@ -137,21 +139,34 @@ class Answers:
 
     def asked(self, run: int) -> dict[str, int]:
         """How many answers a run has got, and for how many tokens."""
-        names = ("answers", "read", "cached", "written")
-        row = self._file.execute(
-            "SELECT COUNT(*), TOTAL(read), TOTAL(cached), TOTAL(written) FROM answers WHERE run = ?", (run,)
-        ).fetchone()
-        return {name: int(value) for name, value in zip(names, row, strict=True)}
+        sums = "COUNT(*), TOTAL(read), TOTAL(cached), TOTAL(written)"
+        (row,) = self._read(f"SELECT {sums} FROM answers WHERE run = ?", (run,))
+        return {name: int(value) for name, value in zip(("answers", *TOKENS), row, strict=True)}
+
+    def _read(self, query: str, values: Sequence[Any]) -> list[Any]:
+        with self._plainly():
+            return self._file.execute(query, values).fetchall()
 
     @contextmanager
     def _at_once(self) -> Iterator[None]:
         """All that is written inside, or nothing of it."""
+        with self._plainly():
+            try:
+                self._file.execute("BEGIN")
+                yield
+                self._file.execute("COMMIT")
+            except sqlite3.Error:
+                if self._file.in_transaction:
+                    self._file.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _plainly(self) -> Iterator[None]:
+        """SQLite's errors as what a person can do about them."""
         try:
-            self._file.execute("BEGIN")
             yield
-            self._file.execute("COMMIT")
         except sqlite3.Error as error:
-            if self._file.in_transaction:
-                self._file.execute("ROLLBACK")
-            hint = "free some space, and give the same command again: what is answered is kept"
-            raise SourceError(f"cannot write: {error}", where=str(self.path), hint=hint) from None
+            hint = "free some space, or see that the folder can be written, and give the same command again"
+            if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+                hint = "the file is damaged: remove the folder, or choose another --out, and the run begins anew"
+            raise SourceError(f"cannot be used: {error}", where=str(self.path), hint=hint) from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
@@ -17,15 +18,17 @@ from tagger.record import Record
 from tagger.result import Tagging
 
 LEAST, MOST, SECONDS = 64, 8192, 10.0
-"""Records asked at once, at least and at most, and how long that is to take: a kill costs no more."""
+"""Records asked at once, at least and at most, and how long that is to take."""
+AHEAD = 2
+"""Batches under way at once: an engine takes one, the other is being made ready or read. A kill costs these. (Beside an
+engine that takes 5,000 rows a second: `python -m eval growth --served 5000`.)"""
 
 Answered = Sequence[tuple[Record, Mapping[str, Any]]]
 """Records with what `Tagging.answer` gives."""
-
-
-AHEAD = 2
-"""Batches under way at once: an engine takes one, the other is being made ready or read. (Measured beside an engine
-that takes 5,000 rows a second: README.md.)"""
+DEADLY = "the engine dies of it: "
+"""How the reason of a record that kills engines begins."""
+Stop = Callable[[], bool]
+"""Whether nothing more is to be begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,8 @@ class Asker(Protocol):
     whole: bool
     """Whether it is to be given the records of a whole catalogue, and not those of a shard at a time."""
 
-    def __call__(self, records: Iterable[Record]) -> Iterator[Answered]:
-        """All records, some at a time, in any order."""
+    def __call__(self, records: Iterable[Record], stop: Stop) -> Iterator[Answered]:
+        """All records, some at a time, in any order; after a stop those that are under way."""
         ...
 
 
@@ -60,13 +63,13 @@ class Here:
     def __init__(self, tagger: Tagger) -> None:
         self._tagger, self._size = tagger, LEAST
 
-    def __call__(self, records: Iterable[Record]) -> Iterator[Answered]:
+    def __call__(self, records: Iterable[Record], stop: Stop) -> Iterator[Answered]:
         """A batch at a time, in order. Raises EngineError for an engine that cannot be brought back."""
         left, waiting, begun = iter(records), deque[_Batch](), perf_counter()
         threads = ThreadPoolExecutor(AHEAD)
         try:
             while True:
-                while len(waiting) < AHEAD and (part := list(islice(left, self._size))):
+                while len(waiting) < AHEAD and not stop() and (part := list(islice(left, self._size))):
                     future = threads.submit(self._tagger.tag_records, part)
                     waiting.append(_Batch(part, self._tagger.engine, future))
                 if not waiting:
@@ -83,24 +86,34 @@ class Here:
             threads.shutdown(cancel_futures=True)
 
     def _taggings(self, batch: _Batch, others: Iterable[_Batch]) -> list[Tagging]:
-        try:
-            return batch.future.result()
-        except EngineError:
-            wait([other.future for other in others])
-            if self._tagger.engine is batch.engine and not self._tagger.reopen():
-                raise
+        found, _ = self._tried(batch.future.result)
+        if found is not None:
+            return found
+        wait([other.future for other in others])
+        if self._tagger.engine is batch.engine and not self._tagger.reopen():
+            return batch.future.result()  # raises what it raised
         found = self._again(batch.records)
-        if len(found) > 1 and all(tagging.outcome == "rejected" for tagging in found):
+        if len(found) >= LEAST and all((tagging.reason or "").startswith(DEADLY) for tagging in found):
             raise EngineError("the engine dies whatever it is asked", hint="tagger demo shows whether it works at all")
         return found
 
     def _again(self, records: Sequence[Record]) -> list[Tagging]:
-        try:
-            return self._tagger.tag_records(records)
-        except EngineError as error:
-            self._tagger.reopen()
-            if len(records) == 1:
-                reason = f"the engine dies of it: {error.message}"
-                return [Tagging(records[0].id, "rejected", {}, self._tagger.provenance, reason)]
+        found, told = self._tried(lambda: self._tagger.tag_records(records))
+        if found is not None:
+            return found
+        self._tagger.reopen()
+        if len(records) == 1:
+            return [Tagging(records[0].id, "rejected", {}, self._tagger.provenance, DEADLY + told)]
         half = len(records) // 2
         return [*self._again(records[:half]), *self._again(records[half:])]
+
+    def _tried(self, ask: Callable[[], list[Tagging]]) -> tuple[list[Tagging] | None, str]:
+        """What was answered, or why the engine has died. What it held is let go: a new one needs the memory."""
+        try:
+            return ask(), ""
+        except EngineError as error:
+            cause: BaseException | None = error
+            while cause:
+                traceback.clear_frames(cause.__traceback__)
+                cause = cause.__cause__
+            return None, error.message

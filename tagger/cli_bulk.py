@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -77,12 +78,18 @@ def tag(
     """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
     columns, named = load_task(task).columns, mapped(mapping)
     next(catalogue(source, columns, named))  # a source that does not fit is found before a model loads
+    rows = count(source)
     job = Job(
-        source=source.absolute(), task=str(Path(task).absolute()) if Path(task).is_dir() else task, engine=engine,
-        model=model, shots=shots and shots.absolute(), mapping=named, form=form,
-        limit=limit, promise=promise, near=near, on=on, rows=min(count(source), limit or count(source)),
+        source=source.absolute(), task=_absolute(task), engine=engine, model=model and _absolute(model),
+        shots=shots and shots.absolute(), mapping=named, form=form,
+        limit=limit, promise=promise, near=near, on=on, rows=min(rows, limit or rows),
     )  # fmt: skip
     _do(job, folder)
+
+
+def _absolute(name: str) -> str:
+    """The name of a task or a model; a folder's so that it is found from anywhere."""
+    return str(Path(name).absolute()) if Path(name).is_dir() else name
 
 
 def status(folder: Folder) -> None:
@@ -92,17 +99,17 @@ def status(folder: Folder) -> None:
     with Answers(folder) as answers:
         facts = {name: answers.fact(name) for name in ("command", "made", "rows", "at")}
     table = Table(show_header=False)
-    job = Job.model_validate(facts["command"]) if facts["command"] else None
+    job = _job(facts["command"])
     for name, value in (facts["made"] or {}).items():
-        table.add_row(name.replace("_", " "), str(value))
+        table.add_row(name.replace("_", " "), escape(str(value)))
     if job:
-        table.add_row("source", str(job.source))
+        table.add_row("source", escape(str(job.source)))
     seen = f"{datetime.fromtimestamp(facts['at']):%Y-%m-%d %H:%M:%S}" if facts["at"] else "never"
     table.add_row(
         "rows", f"{facts['rows'] or 0:,}" + (f" of about {job.rows:,}" if job else "") + f", last seen {seen}"
     )
     for name, value in _state(folder).items():
-        table.add_row(name, value)
+        table.add_row(name, escape(value))
     out.print(table)
 
 
@@ -116,16 +123,28 @@ def retry(
     if not (folder / ANSWERS).is_file():
         raise SourceError("no run was begun there", where=str(folder))
     with claimed(folder), Answers(folder) as answers:
-        command = answers.fact("command")
-        if command is None:
-            raise SourceError("the run does not say how it was begun", where=str(folder), hint="give its command again")
-        forgotten = answers.forget("rejected") if rejected else 0
-    err.print(f"{forgotten} rejected answers are asked again" if rejected else "what failed is asked again")
-    _do(Job.model_validate(command), folder)
+        job = _job(answers.fact("command"))
+    if job is None:
+        raise SourceError("the run does not say how it was begun", where=str(folder), hint="give its command again")
+    _do(job, folder, forget="rejected" if rejected else None)
 
 
-def _do(job: Job, folder: Path) -> None:
+def _job(command: Any) -> Job | None:
+    """How a run was begun; None where that cannot be known (any more)."""
+    try:
+        return Job.model_validate(command)
+    except ValidationError:
+        return None
+
+
+def _do(job: Job, folder: Path, forget: str | None = None) -> None:
+    """Run a job; the answers with the outcome `forget` are dropped once everything is there to get new ones."""
+    with claimed(folder):
+        pass  # another run is found before a model loads
     tagger, asker = _opened(job, folder)
+    if forget:
+        with claimed(folder), Answers(folder) as answers:
+            err.print(f"{answers.forget(forget)} {forget} answers are asked again")
     gc.freeze()  # what is loaded stays, and answers have no cycles: looking for some took a fifth of the time
     gc.set_threshold(100_000, 50, 100)
     with _asked_to_stop() as stop, _bar(job) as show:
@@ -137,14 +156,17 @@ def _do(job: Job, folder: Path) -> None:
     if not done.finished:
         out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
         raise typer.Exit(STOPPED)
-    out.print(f"manifest: {folder / MANIFEST}", soft_wrap=True)
+    out.print(f"manifest: {escape(str(folder / MANIFEST))}", soft_wrap=True)
     if done.refused:
         err.print(f"the first that was rejected: {escape(done.refused)}", soft_wrap=True, highlight=False)
     if done.unread:
-        err.print(f"[red bold]not read to the end:[/] {', '.join(done.unread)} (the output says why)", soft_wrap=True)
-        raise typer.Exit(1)
-    if not set(done.outcomes) - {"rejected", "failed"}:
+        unread = escape(", ".join(done.unread))
+        err.print(f"[red bold]not read to the end:[/] {unread} (the output says why)", soft_wrap=True)
+    if failed := done.outcomes["failed"]:
+        err.print(f"[red bold]{failed:,} failed:[/] the same command asks them again")
+    if nothing := not set(done.outcomes) - {"rejected", "failed"}:
         err.print("[red bold]no row was tagged[/]")
+    if done.unread or failed or nothing:
         raise typer.Exit(1)
 
 
@@ -214,9 +236,10 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
     pressed: list[Any] = []
 
     def press(*_: Any) -> None:
+        if pressed:
+            os._exit(STOPPED)  # as safe as a kill: what is answered is kept
         pressed.append(True)
-        signal.signal(signal.SIGINT, before)
-        err.print("stopping after this batch (Ctrl-C again: at once)")
+        err.print("stopping when what is being asked is answered (Ctrl-C again: at once)")
 
     before = signal.signal(signal.SIGINT, press)
     try:

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tagger.asking import Answered, Here
+from tagger.asking import Answered, Here, Stop
 from tagger.engines.base import Completion, EngineInfo, Request
 from tagger.errors import EngineError, SettingsError
 from tagger.pipeline import Tagger
@@ -35,9 +35,9 @@ class Elsewhere:
     """Stands in the command's own process for the engines of the cluster: it has their name and is never asked."""
 
     def __init__(self, name: str, model: str | None) -> None:
-        """`name` and `model` as on the cluster; SettingsError for no model: each machine has a default of its own."""
-        if model is None and name != "scripted":
-            raise SettingsError("on a cluster the model has to be named", hint="give --model")
+        """`name` and `model` as on the cluster; SettingsError if they are left open: each machine would choose."""
+        if name == "auto" or (model is None and name != "scripted"):
+            raise SettingsError("on a cluster engine and model have to be named", hint="give --engine and --model")
         self.info = EngineInfo(name, model or "none", "as on the cluster", {"ray": _ray().__version__})
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
@@ -68,8 +68,8 @@ class OnRay:
         logging.getLogger("ray.data").setLevel(logging.WARNING)
         self._made_with, self._todo = dict(made_with), shared / ".todo"
 
-    def __call__(self, records: Iterable[Record]) -> Iterator[Answered]:
-        """A block at a time, as they are ready."""
+    def __call__(self, records: Iterable[Record], stop: Stop) -> Iterator[Answered]:
+        """A block at a time, as they are ready; after a stop none. Raises EngineError for a cluster that breaks."""
         self._stage(records)
         files = sorted(map(str, self._todo.glob("*.parquet")))
         if not files:
@@ -84,9 +84,13 @@ class OnRay:
             Remote, fn_constructor_args=(self._made_with,), batch_size=BLOCK, batch_format="pyarrow", compute=pool,
             **({"num_gpus": 1} if gpus else {"num_cpus": 1}),
         )  # fmt: skip
-        for block in found.iter_batches(batch_size=None, batch_format="pyarrow"):
-            lines = block.to_pylist()
-            yield [(_record(line), json.loads(line["answer"])) for line in lines]
+        try:
+            for block in found.iter_batches(batch_size=None, batch_format="pyarrow"):
+                yield [(_record(line), json.loads(line["answer"])) for line in block.to_pylist()]
+                if stop():
+                    return
+        except ray.exceptions.RayError as error:
+            raise EngineError(f"the cluster broke down: {error}", hint="the same command goes on") from error
         shutil.rmtree(self._todo)
 
     def _stage(self, records: Iterable[Record]) -> None:
@@ -109,7 +113,7 @@ class Remote:
     def __call__(self, block: pa.Table) -> pa.Table:
         """The block with a column `answer`, JSON."""
         records = [_record(line) for line in block.to_pylist()]
-        answers = [json.dumps(answer) for part in self._ask(records) for _, answer in part]
+        answers = [json.dumps(answer) for part in self._ask(records, lambda: False) for _, answer in part]
         return block.append_column("answer", pa.array(answers, pa.string()))
 
 

@@ -16,9 +16,11 @@ from tagger.errors import SettingsError
 from tagger.evidence import find
 from tagger.likeness import plain_text
 from tagger.record import Record
-from tagger.schema import FieldBase, TextField, TextsField, takes_several, takes_spans
+from tagger.schema import FieldBase, LabelsField, NumberField, takes_several, takes_spans
 
 PIECE, HASHES = 5, 64
+SURE = 0.9
+"""Likeness beyond which bands of hashes cannot tell pairs apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,8 @@ class Near:
         except ImportError:
             raise SettingsError("near-duplicates need datasketch", hint="pip install 'tagger[near]'") from None
         self._least, self._hashed = least, MinHash
-        self._index = MinHashLSH(threshold=least, num_perm=HASHES)
+        # Bands that miss few pairs (those that are not alike enough are told apart by their hashes later).
+        self._index = MinHashLSH(threshold=min(least, SURE), num_perm=HASHES, weights=(0.05, 0.95))
         self._known: dict[bytes, _Known] = {}
 
     def like(self, key: bytes, record: Record, group: str) -> Record | None:
@@ -55,7 +58,7 @@ class Near:
         pieces = {text[i : i + PIECE].encode() for i in range(max(1, len(text) - PIECE + 1))}
         hashed = self._hashed(num_perm=HASHES)
         hashed.update_batch(sorted(pieces))
-        own = _Known(len(self._known), record, hashed, (group, *sorted(re.findall(r"\S*\d\S*", text))))
+        own = _Known(len(self._known), record, hashed, (group, *re.findall(r"\S*\d\S*", text)))
         close = [known for name in self._index.query(hashed) if (known := self._known[name]).same == own.same]
         alike = {known.place: (hashed.jaccard(known.hashed), known.record) for known in close}
         if alike and (best := max(alike.items(), key=lambda item: (item[1][0], -item[0]))[1])[0] >= self._least:
@@ -67,15 +70,17 @@ class Near:
 
 def inherited(answer: Mapping[str, Any], fields: Mapping[str, FieldBase], record: Record) -> dict[str, Any] | None:
     """The answer of a record as that of one which is nearly the same, its evidence found there; None if a text of it
-    does not stand there, or it is no answer."""
+    does not stand there, it has a number, or it is no answer."""
     if answer["outcome"] in ("rejected", "failed"):
         return None
     tags = {}
     for name, tag in answer["tags"].items():
         field = fields[name]
         tags[name] = tag
-        if not isinstance(field, TextField | TextsField) or tag["value"] is None:
+        if field.closed or isinstance(field, LabelsField):
             continue
+        if tag["value"] is None or isinstance(field, NumberField):
+            return None  # what was nearly said there, and a number in words, are the other record's
         several = takes_several(field)
         places = [find(text, record.values) for text in (tag["value"] if several else [tag["value"]])]
         if None in places:

@@ -41,6 +41,9 @@ class Rejected:
     reason: str
     where: str
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", printable(self.reason))  # it may quote what cannot be written
+
 
 def read_record(
     row: Any, columns: Mapping[str, Column], name: str, mapping: Mapping[str, str] | None = None, where: str = ""
@@ -56,7 +59,7 @@ def read_record(
         return Rejected(name, f"expected an object with columns, found {_shown(row)}", where)
     identity = row.get("id")
     record_id = name if identity is None or identity == "" else str(identity)
-    record_id = record_id.encode("utf-8", "backslashreplace").decode()
+    record_id = printable(record_id)
     values: dict[str, str] = {}
     for name, column in columns.items():
         key = column_key(row, name, column, mapping or {})
@@ -75,6 +78,11 @@ def read_record(
             return Rejected(record_id, wrong, f"{where}, column {key!r}")
         values[name] = text
     return Record(record_id, values)
+
+
+def printable(text: str) -> str:
+    """A text that any file can hold: what is no character is spelled out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def column_key(row: Mapping[str, Any], name: str, column: Column, mapping: Mapping[str, str]) -> str | None:

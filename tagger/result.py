@@ -100,14 +100,8 @@ class Tagging:
 def line_of(name: str, answer: Mapping[str, Any], made: Provenance) -> dict[str, Any]:
     """The line of tags of the record called `name`, from its `answer` and what made it."""
     facts = {"task": made.task, "task_version": made.task_version, "plan": made.plan, "model": made.model}
-    engine = {"engine": answer["engine"]}
-    return {
-        "id": name,
-        **{k: v for k, v in answer.items() if k != "engine"},
-        **facts,
-        "adapter": made.adapter,
-        **engine,
-    }
+    found = {key: value for key, value in answer.items() if key != "engine"}
+    return {"id": name, **found, **facts, "adapter": made.adapter, "engine": answer["engine"]}
 
 
 def tagging_of(line: Mapping[str, Any]) -> Tagging:

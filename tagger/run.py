@@ -23,7 +23,7 @@ from tagger.asking import Answered, Asker, Here
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
-from tagger.record import Record, Rejected
+from tagger.record import Record, Rejected, printable
 from tagger.result import Outcome, Tagging, line_of
 from tagger.sinks import MANIFEST, Format, read_manifest, shard_name, shards, write_manifest, write_shard
 from tagger.sources import Seen, Unread, batches, catalogue
@@ -80,6 +80,9 @@ def tag_file(
     more is asked. Raises SourceError for a source that does not fit the task, for an `out` of another run and for what
     cannot be written, EngineError for an engine that cannot be brought back.
     """
+    if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+        hint = "choose an --out beside it"
+        raise SourceError("the output would lie among the files that are read", where=str(out), hint=hint)
     collapse = Near(near) if near is not None else None
     with claimed(out), Answers(out) as answers:
         _claim(answers, tagger, out)
@@ -92,7 +95,7 @@ def tag_file(
         with suppress(_StoppedError):
             if run.ask.whole:
                 run.ahead(islice(catalogue(source, tagger.task.columns, mapping), limit))
-            run.through(batches(rows, shard), source.name)
+            run.through(batches(rows, shard), printable(source.name))
         return run.done
 
 
@@ -124,6 +127,10 @@ class _Run:
     stop: Callable[[], bool]
     settings: str
     done: Progress = field(default_factory=Progress)
+    failed: dict[bytes, Answer] = field(default_factory=dict)
+    """What a cluster could not answer, and why."""
+    unsure: bool = False
+    """Whether a record that stands for others has no answer yet: what they get is not the last word."""
 
     def __post_init__(self) -> None:
         finished = (self.out / MANIFEST).is_file()
@@ -132,12 +139,14 @@ class _Run:
     def ahead(self, rows: Iterable[Record | Rejected]) -> None:
         """Get the answers of all rows that have none, by an asker that is to be given them at once."""
         seen = Seen()
-        for batch in self.ask(record for part in batches(rows, SHARD) for record in self._new(part, seen)):
+        new = (record for part in batches(rows, SHARD) for record in self._new(part, seen))
+        for batch in self.ask(new, self.stop):
             self._keep(batch)
+        self._heed()
         self.done.partly = 0
 
     def _new(self, part: Sequence[Record | Rejected], seen: Seen) -> list[Record]:
-        records = {content_key(one.values): one for one in part if isinstance(one, Record)}
+        records = _by_content(part)
         known = self.answers.get(records)
         return [record for key, record in records.items() if key not in known and seen.add(key.hex())]
 
@@ -162,6 +171,7 @@ class _Run:
 
     def _shard(self, number: int, part: Sequence[Record | Rejected]) -> None:
         """Bring one shard to hold the tags of its records."""
+        self._heed()
         keys = [content_key(one.values) if isinstance(one, Record) else None for one in part]
         digest, noted = self._digest(part, keys), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
@@ -169,7 +179,7 @@ class _Run:
         if noted and same and self.near is None:
             self._count(len(part), *noted[1:])
             return
-        found = self._found({key: one for key, one in zip(keys, part, strict=True) if key and isinstance(one, Record)})
+        found = self._found(_by_content(part))
         made = self.tagger.provenance
         answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
@@ -180,7 +190,7 @@ class _Run:
             self._begin()
             lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))
             write_shard(path, self.form, lines, self.tagger.task.fields)
-            if "failed" not in outcomes:  # else it is written anew when the run is given again
+            if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
                 self.answers.put_shard(number, digest, outcomes, unread)
         self._count(len(part), outcomes, unread)
 
@@ -191,9 +201,11 @@ class _Run:
         task = self.tagger.task
         likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
         found = self._answered({key: record for key, record in records.items() if likes[key] is None})
+        self.unsure = False
         models = {key: content_key(like.values) for key, like in likes.items() if like}
         known = found | self.answers.get(models.values())
         for key, model in models.items():
+            self.unsure |= model not in known or known[model]["outcome"] == "failed"
             handed = inherited(known[model], task.fields, records[key]) if model in known else None
             if handed and (like := likes[key]):
                 found[key] = handed | {"same_as": like.id}
@@ -205,16 +217,21 @@ class _Run:
         self.done.partly += len(found)
         missing = [record for key, record in records.items() if key not in found]
         if self.ask.whole:  # it was asked for all of them before
-            reason = "the cluster gave no answer"
-            return found | {content_key(r.values): self._without(r.id, "failed", reason) for r in missing}
-        for batch in self.ask(missing):
+            lost = self._without("failed", "the cluster gave no answer")
+            return found | {key: self.failed.get(key, lost) for key in map(_key, missing)}
+        for batch in self.ask(missing, self.stop):
             found |= self._keep(batch)
+        if len(found) < len(records):
+            raise _StoppedError
         return found
 
     def _keep(self, batch: Answered) -> dict[bytes, Answer]:
         """Keep answers, those apart that only the engine is to blame for."""
         got = {content_key(record.values): answer for record, answer in batch}
-        self.answers.add({key: answer for key, answer in got.items() if answer["outcome"] != "failed"}, self.number)
+        failed = {key: answer for key, answer in got.items() if answer["outcome"] == "failed"}
+        self.answers.add({key: answer for key, answer in got.items() if key not in failed}, self.number)
+        if self.ask.whole:
+            self.failed |= failed
         self.done.asked += len(got)
         self.done.partly += len(got)
         for answer in got.values():
@@ -231,16 +248,18 @@ class _Run:
     def _tell(self) -> None:
         self.answers.note(rows=self.done.rows + self.done.partly, at=time())
         self.progress(self.done)
+
+    def _heed(self) -> None:
         if self.stop():
             raise _StoppedError
 
     def _refused(self, row: Record | Rejected) -> Answer:
         assert isinstance(row, Rejected)
-        return self._without(row.id, "rejected", f"{row.where}: {row.reason}")
+        return self._without("rejected", f"{row.where}: {row.reason}")
 
-    def _without(self, name: str, outcome: Outcome, reason: str) -> Answer:
-        """The answer of a record that was not asked."""
-        return Tagging(name, outcome, {}, self.tagger.provenance, reason).answer()
+    def _without(self, outcome: Outcome, reason: str) -> Answer:
+        """The answer of a record that was not asked: no engine made it."""
+        return Tagging("", outcome, {}, self.tagger.provenance, reason).answer() | {"engine": None}
 
     def _digest(self, part: Sequence[Record | Rejected], keys: Sequence[bytes | None]) -> str:
         """What a shard is made of."""
@@ -262,3 +281,16 @@ class _Run:
             "unread": self.done.unread,
             "output": names,
         }
+
+
+def _key(record: Record) -> bytes:
+    return content_key(record.values)
+
+
+def _by_content(part: Iterable[Record | Rejected]) -> dict[bytes, Record]:
+    """The records by their content, of equal ones the first."""
+    found: dict[bytes, Record] = {}
+    for one in part:
+        if isinstance(one, Record):
+            found.setdefault(_key(one), one)
+    return found

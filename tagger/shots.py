@@ -20,6 +20,8 @@ from tagger.likeness import plain_text, vectorizer
 from tagger.record import Record
 from tagger.task import Task
 
+PIECE = 512
+"""Records compared with the pool at once."""
 MOST_COMPARED = 2000
 """Examples of a group among which those that stand for all are sought, the first."""
 
@@ -52,8 +54,12 @@ class ShotPool:
         """
         if not records or count == 0:
             return [[] for _ in records]
-        likeness = _cosines(self._vectorizer.transform([plain_text(r) for r in records]), self._matrix)
-        return [self._pick(record, row, count, common) for record, row in zip(records, likeness, strict=True)]
+        found = []
+        for start in range(0, len(records), PIECE):  # likeness takes the rows of a piece times those of the pool
+            part = records[start : start + PIECE]
+            likeness = _cosines(self._vectorizer.transform([plain_text(r) for r in part]), self._matrix)
+            found += [self._pick(record, row, count, common) for record, row in zip(part, likeness, strict=True)]
+        return found
 
     def common(self, record: Record, count: int) -> list[Example]:
         """The `count` examples of a record's group that together are most like the others, without its own.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tagger.task import OUTPUT_COLUMNS, columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
 MANIFEST = "manifest.json"
+SHARD_NAME = re.compile(r"tags-\d{5,}\.(jsonl|csv|parquet)")
 
 
 def shard_name(number: int, form: Format) -> str:
@@ -28,7 +30,7 @@ def shard_name(number: int, form: Format) -> str:
 
 def shards(folder: Path) -> list[Path]:
     """The shards that lie in a folder, in order."""
-    return sorted(path for path in folder.glob("tags-[0-9]*") if path.suffix != ".part")
+    return sorted(path for path in folder.glob("tags-*") if SHARD_NAME.fullmatch(path.name))
 
 
 def write_shard(path: Path, form: Format, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:

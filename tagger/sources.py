@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tagger.errors import SourceError
-from tagger.record import Column, Record, Rejected, column_key, read_record
+from tagger.record import Column, Record, Rejected, column_key, printable, read_record
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 
@@ -55,7 +55,9 @@ def files(source: Path) -> list[Path]:
     """
     if not source.is_dir():
         return [source]
-    below = (path.relative_to(source) for path in source.rglob("*") if path.suffix.lower() in FORMATS)
+    below = (
+        path.relative_to(source) for path in source.rglob("*") if path.suffix.lower() in FORMATS and path.is_file()
+    )
     found = [source / path for path in sorted(below) if not any(part[0] in "._" for part in path.parts)]
     if not found:
         raise SourceError(f"the folder holds no {', '.join(FORMATS)}", where=str(source))
@@ -75,13 +77,14 @@ def catalogue(
         return
     ids, last, some = Seen(), None, False
     for path in files(source):
-        name = path.relative_to(source).as_posix()
+        name = printable(path.relative_to(source).as_posix())
         try:
             for record in records(path, columns, mapping, ids, f"{name}:"):
                 some = True
                 yield record
-        except SourceError as error:
-            last = Unread(name, f"{error.message}; its rows from here on are missing", name)
+        except (SourceError, OSError, ValueError, OverflowError) as error:  # pyarrow's are of these, too
+            told = error.message if isinstance(error, SourceError) else f"cannot be read: {error}"
+            last = Unread(name, f"{told}; its rows from here on are missing", name)
             yield last
     if last and not some:
         raise SourceError(f"no file can be read; the last one: {last.reason}", where=str(source))

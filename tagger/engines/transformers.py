@@ -89,10 +89,9 @@ class TransformersEngine:
             self._model.use(adapter)
             try:
                 done.update(zip(mine, self._answer([requests[i] for i in mine]), strict=True))
-            except (MemoryError, RuntimeError) as error:  # processor cores run out with a plain RuntimeError
-                if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate" not in str(error):
-                    raise
-                raise EngineError(f"memory ran out: {error}", hint="choose a smaller model") from error
+            except (MemoryError, RuntimeError) as error:  # torch has one kind for no memory, a lost device and the rest
+                hint = "if memory ran out, choose a smaller model"
+                raise EngineError(f"the model broke down: {error}", where=self.info.model, hint=hint) from error
         return [done[i] for i in range(len(requests))]
 
     def close(self) -> None:

@@ -156,7 +156,7 @@ class VllmEngine:
         prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
         try:
             outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False, lora_request=lora)
-        except EngineDeadError as error:
+        except (EngineDeadError, RuntimeError) as error:
             raise EngineError(f"vLLM has died: {error}", where=self.info.model) from error
         return outputs
 
