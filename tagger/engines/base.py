@@ -84,8 +84,8 @@ class Engine(Protocol):
     info: EngineInfo
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Answer all requests: same length, same order. Several threads may ask at once; an engine that does one thing at
-        a time lets them take turns. Raises EngineError if the engine is lost."""
+        """Answer all requests: same length, same order. Several threads may ask at once; an engine that does one thing
+        at a time lets them take turns. Raises EngineError if the engine is lost."""
         ...
 
     def close(self) -> None:

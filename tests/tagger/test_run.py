@@ -99,8 +99,8 @@ def test_a_disk_that_is_full_loses_nothing(drinks: Path, tmp_path: Path) -> None
     told = process.communicate()[1]
 
     assert process.returncode == 1
-    assert "cannot write" in told
-    assert "the same command again" in told
+    assert "cannot" in told
+    assert "free some space" in told
     assert "Traceback" not in told
     assert driven(drinks, tmp_path / "full", tmp_path / "full.log").communicate()[0] == "finished\n"
     assert output(tmp_path / "full") == output(tmp_path / "once")
@@ -146,7 +146,7 @@ def test_one_row_in_a_hundred_changed_costs_no_more_than_that(tmp_path: Path) ->
 def test_of_duplicates_one_is_asked(tmp_path: Path, near: float | None) -> None:
     draw = random.Random(0)
     titles = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz ", k=60)) for _ in range(60)]
-    again = [title if near is None else title.upper() + "!" for title in titles[:40]]
+    again = [title if near is None else title.upper() + "!" * (near < 1) for title in titles[:40]]
     (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"title": t}) for t in titles + again), "utf-8")
 
     done = tagged(tmp_path / "in.jsonl", tmp_path / "out", near=near)
@@ -412,8 +412,8 @@ kind = "number"
     [
         ("Acme bottle with cup and strap, two pack", "Acme bottle with cup and strap, ten pack", {"pieces": 2}),
         (
-            "Acme bottle with cup and strap, 2 packs of 6",
-            "Acme bottle with cup and strap, 6 packs of 2",
+            "Acme bottle with cup and strap, 2 by 6",
+            "Acme bottle with cup and strap, 6 by 2",
             {"brand": "Acme"},
         ),
         ("Acme bottle with cup and strap", "Acmo bottle with cup and strap", {"brand": "Acme"}),
