@@ -18,10 +18,12 @@ from tagger.result import Tagging
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Of `rows` records those with the same answers, and the mean difference of the probabilities of the answers that
-    both gave; of the `written` answers (label answers are read off instead) those `spelled` in other tokens."""
+    """Of `rows` records the `answers` that one side or both gave (a record without any counts as one), those that are
+    `alike`, and the mean difference of their probabilities; of the `written` texts (labels are read off instead) those
+    `spelled` in other tokens."""
 
     rows: int
+    answers: int
     alike: int
     difference: float
     written: int
@@ -54,6 +56,7 @@ class Overheard:
 def parity(served: Sequence[Tagging], reference: Sequence[Tagging], heard: Overheard, chat: ChatTokenizer) -> Parity:
     """How alike the taggings of the same records are; `heard` has the completions of the served ones."""
     pairs = list(zip(served, reference, strict=True))
+    said = [_said(a, b) for a, b in pairs]
     gaps = [
         abs(a.tags[name].probability - b.tags[name].probability)
         for a, b in pairs
@@ -64,12 +67,15 @@ def parity(served: Sequence[Tagging], reference: Sequence[Tagging], heard: Overh
     own = [[chat.token_bytes(token) for token in chat.plain(c.text)] for c in written]
     return Parity(
         rows=len(pairs),
-        alike=sum(_said(a) == _said(b) for a, b in pairs),
+        answers=sum(len(both) for both in said),
+        alike=sum(sum(a == b for a, b in both.values()) for both in said),
         difference=float(np.mean(gaps)) if gaps else 0.0,
         written=len(written),
         spelled=sum([text for text, _ in c.logprobs] != tokens for c, tokens in zip(written, own, strict=True)),
     )
 
 
-def _said(tagging: Tagging) -> tuple[str, dict[str, object]]:
-    return tagging.outcome, {name: tag.value for name, tag in tagging.tags.items()}
+def _said(a: Tagging, b: Tagging) -> dict[str, tuple[object, object]]:
+    """What both taggings of a record say, by field; of one without tags what became of it."""
+    names = dict.fromkeys([*a.tags, *b.tags])
+    return {name: (a.value(name), b.value(name)) for name in names} or {"": (a.outcome, b.outcome)}

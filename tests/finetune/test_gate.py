@@ -186,7 +186,7 @@ def test_an_adapter_whose_served_answers_differ_is_refused(
     found = hold(trial(shop, many, tiny_model, tmp_path / "trial"))
 
     assert found.decision.verdict == "refused"
-    assert found.decision.reason.startswith("the serving engine and PEFT agree on 40 of 48 records")
+    assert found.decision.reason.startswith("the serving engine and PEFT agree on 40 of 48 answers")
 
 
 def test_an_interrupted_save_leaves_the_serving_adapter(
