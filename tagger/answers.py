@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from tagger.errors import SourceError
 
-ANSWERS, LOCK = "answers.sqlite", ".lock"
+ANSWERS, LOCK = "_answers.sqlite", ".lock"
 PATIENCE = 1.0
 """Seconds to wait for a folder: `tagger status` holds it for a moment."""
 _TABLES = """

@@ -65,6 +65,9 @@ def check(
     table = Table("task", "version", "fields", "examples", "asked as", "about")
     for name in [task] if task else task_names():
         found = load_task(name)
+        shown = Tagger(found, engine=ScriptedEngine())  # a template that cannot be rendered is found here
+        for ask in found.plan.ask if found.examples else ():
+            shown.prompts(ask, [found.examples[0].record])
         forms = ", ".join(ask.form for ask in found.plan.ask)
         about = found.definition.about
         table.add_row(found.id, found.version, str(len(found.fields)), str(len(found.examples)), forms, escape(about))

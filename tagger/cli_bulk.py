@@ -25,7 +25,7 @@ from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
 from tagger.run import Progress, tag_file
 from tagger.sinks import MANIFEST, read_manifest
-from tagger.sources import catalogue, count
+from tagger.sources import catalogue, count, left_out
 from tagger.task import load_task
 
 STOPPED = 130
@@ -65,11 +65,12 @@ def tag(
     form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
     promise: Annotated[
-        float | None, typer.Option("--promise", help="Share of right values, 0.95 for instance; else silence.")
+        float | None,
+        typer.Option("--promise", min=0.01, max=0.999, help="Share of right values, 0.95 for instance."),
     ] = None,
     near: Annotated[
         float | None,
-        typer.Option("--near", help="Likeness, 0.9 for instance, from which records share an answer."),
+        typer.Option("--near", min=0.01, max=1, help="Likeness, 0.9 for instance, from which records share an answer."),
     ] = None,
     on: Annotated[
         str | None, typer.Option("--on", help="A Ray cluster: ray://HOST:10001, auto, or local; --out is shared.")
@@ -78,6 +79,9 @@ def tag(
     """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
     columns, named = load_task(task).columns, mapped(mapping)
     next(catalogue(source, columns, named))  # a source that does not fit is found before a model loads
+    if others := left_out(source):
+        told = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
+        err.print(f"[bold]not read, for their format:[/] {escape(told)}", soft_wrap=True)
     rows = count(source)
     job = Job(
         source=source.absolute(), task=_absolute(task), engine=engine, model=model and _absolute(model),
@@ -142,6 +146,9 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     with claimed(folder):
         pass  # another run is found before a model loads
     tagger, asker = _opened(job, folder)
+    with claimed(folder), Answers(folder) as answers:
+        if (before := _job(answers.fact("command"))) and before.source != job.source:
+            err.print(f"the folder held the tags of {escape(str(before.source))}: they are replaced", soft_wrap=True)
     if forget:
         with claimed(folder), Answers(folder) as answers:
             err.print(f"{answers.forget(forget)} {forget} answers are asked again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -38,12 +39,26 @@ def serve(
         from tagger.service import Service
     except ImportError as error:
         raise SettingsError(f"the service needs {error.name}", hint="pip install 'tagger[serve]'") from None
+    _free(host, port)
     known, loaded = read_keys(keys) if keys else None, [load_task(task) for task in tasks]
+    if len({task.id for task in loaded}) < len(loaded):
+        raise SettingsError("two tasks have one name", where="--task", hint="rename the folder of one of them")
     err.print(f"opening engine {engine} ...")
     opened = open_engine(engine, model, adapters=any(task.definition.adapter for task in loaded))
     service = Service({task.id: Tagger(task, engine=opened) for task in loaded}, known)
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
     answer(service, host, port)
+
+
+def _free(host: str, port: int) -> None:
+    """Raise SettingsError where something listens already: before a model loads."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            free.bind((host, port))
+        except OSError as error:
+            told = f"cannot listen there: {error.strerror or error}"
+            raise SettingsError(told, where=f"{host}:{port}", hint="choose another --port") from None
 
 
 def key(
@@ -57,6 +72,8 @@ def key(
     if keys.is_file() and name in {known.name for known in read_keys(keys).by_hash.values()}:
         raise SettingsError(f"there is a key called {name!r}", where=str(keys), hint="take another name")
     text = new_key()
+    if not name.strip() or '"' in name:
+        raise SettingsError("a key needs a name, without quotation marks", where="NAME")
     with keys.open("a", encoding="utf-8") as file:
         file.write(("\n" if file.tell() else "") + entry(name, text, tuple(tasks or ())))
     keys.chmod(0o600)

@@ -38,10 +38,9 @@ class Client:
 
     def __init__(self, url: str, task: str, *, key: str | None = None, seconds: float = 60) -> None:
         self.task, self._seconds = task, seconds
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        headers = {"Authorization": f"Bearer {key.strip()}"} if key else {}
         self._options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": httpx.Timeout(seconds + 5)}
         self._http = httpx.Client(**self._options)
-        self._ahttp: httpx.AsyncClient | None = None
 
     @overload
     def tag(self, records: Mapping[str, Any]) -> Tagging: ...
@@ -54,6 +53,8 @@ class Client:
         if is_frame(records):
             fields = self.fields()
             return with_tags(records, fields, list(self.stream(frame_rows(records, fields))))
+        if isinstance(records, str):
+            raise SettingsError(f"expected a record, found the text {records!r:.40}", hint="give {column: text}")
         if isinstance(records, Mapping):
             return next(self.stream([records]))
         return list(self.stream(records))
@@ -82,7 +83,7 @@ class Client:
         return _fields(self._send("GET", f"/v1/tasks/{self.task}").json())
 
     def close(self) -> None:
-        """Close the connections of `tag`; those of `atag` close with the event loop."""
+        """Close the connections of `tag`; `atag` closes its own."""
         self._http.close()
 
     def __enter__(self) -> Client:
@@ -96,7 +97,7 @@ class Client:
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=None):
+            for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=self._seconds):
                 with attempt:
                     return self._http.request(method, path, **more).raise_for_status()
         except httpx.HTTPError as error:
@@ -104,11 +105,11 @@ class Client:
         raise AssertionError("an attempt returns or raises")
 
     async def _asend(self, method: str, path: str, **more: Any) -> httpx.Response:
-        self._ahttp = self._ahttp or httpx.AsyncClient(**self._options)
         try:
-            async for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=None):
+            async for attempt in stamina.retry_context(on=_worth_again, attempts=TRIES, timeout=self._seconds):
                 with attempt:
-                    return (await self._ahttp.request(method, path, **more)).raise_for_status()
+                    async with httpx.AsyncClient(**self._options) as http:  # of this event loop
+                        return (await http.request(method, path, **more)).raise_for_status()
         except httpx.HTTPError as error:
             raise _plain(error) from None
         raise AssertionError("an attempt returns or raises")
@@ -123,13 +124,8 @@ def _pieces(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Ma
 
 
 def _taggings(answer: httpx.Response) -> Iterator[Tagging]:
-    for line in answer.text.splitlines():
-        found = json.loads(line)
-        if "error" in found:
-            raise EngineError(
-                found["error"]["message"], where=str(answer.url), hint="ask again, or with more `seconds`"
-            )
-        yield tagging_of(found)
+    for line in answer.text.removesuffix("\n").split("\n"):
+        yield tagging_of(json.loads(line))
 
 
 def _fields(told: Mapping[str, Any]) -> list[str]:
@@ -139,7 +135,8 @@ def _fields(told: Mapping[str, Any]) -> list[str]:
 def _worth_again(error: Exception) -> bool | float:
     """Whether it is worth asking again, and if the service says so, after how many seconds."""
     if not isinstance(error, httpx.HTTPStatusError):
-        return isinstance(error, httpx.TransportError)
+        hopeless = httpx.UnsupportedProtocol | httpx.LocalProtocolError
+        return isinstance(error, httpx.TransportError) and not isinstance(error, hopeless)
     if error.response.status_code not in AGAIN:
         return False
     after = error.response.headers.get("Retry-After", "")
@@ -150,6 +147,9 @@ def _plain(error: httpx.HTTPError) -> EngineError | SettingsError:
     """What a person is told."""
     if not isinstance(error, httpx.HTTPStatusError):
         where = str(error.request.url) if error._request else None
+        if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+            hint = "does url begin with http://, and is the key one?"
+            return SettingsError("the request cannot be sent", hint=hint)
         return EngineError(f"no service answers: {error}", where=where, hint="is `tagger serve` running there?")
     answer = error.response
     try:

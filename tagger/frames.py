@@ -33,4 +33,6 @@ def with_tags(frame: pd.DataFrame, fields: Iterable[str], taggings: Sequence[Tag
         added[f"{name}_probability"] = [t.tags[name].probability if name in t.tags else None for t in taggings]
     added["outcome"] = [t.outcome for t in taggings]
     added["reason"] = [t.reason for t in taggings]
-    return frame.assign(**added)
+    import pandas as pd
+
+    return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)  # at once: fields may be hundreds

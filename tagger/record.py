@@ -58,7 +58,11 @@ def read_record(
     if not isinstance(row, Mapping):
         return Rejected(name, f"expected an object with columns, found {_shown(row)}", where)
     identity = row.get("id")
-    record_id = name if identity is None or identity == "" else str(identity)
+    if isinstance(identity, float) and identity.is_integer():  # how tables hold whole numbers beside absent ones
+        identity = int(identity)
+    if isinstance(identity, bool | list | dict):
+        return Rejected(name, f"expected a text or a number as id, found {_shown(identity)}", where)
+    record_id = name if identity is None or identity == "" or identity != identity else str(identity)
     record_id = printable(record_id)
     values: dict[str, str] = {}
     for name, column in columns.items():

@@ -175,7 +175,7 @@ class _Run:
         keys = [content_key(one.values) if isinstance(one, Record) else None for one in part]
         digest, noted = self._digest(part, keys), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
-        same = noted is not None and noted[0] == digest and path.is_file()
+        same = noted is not None and noted[0] == _sealed(digest, path)
         if noted and same and self.near is None:
             self._count(len(part), *noted[1:])
             return
@@ -191,7 +191,7 @@ class _Run:
             lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))
             write_shard(path, self.form, lines, self.tagger.task.fields)
             if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
-                self.answers.put_shard(number, digest, outcomes, unread)
+                self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
         self._count(len(part), outcomes, unread)
 
     def _found(self, records: Mapping[bytes, Record]) -> dict[bytes, Answer]:
@@ -281,6 +281,11 @@ class _Run:
             "unread": self.done.unread,
             "output": names,
         }
+
+
+def _sealed(digest: str, path: Path) -> str:
+    """What a shard is made of, and the size of its file: one that was cut is written anew."""
+    return f"{digest} {path.stat().st_size if path.is_file() else None}"
 
 
 def _key(record: Record) -> bytes:

@@ -142,6 +142,7 @@ async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]
     loop = asyncio.get_running_loop()
     end, rows = loop.time() + ask.seconds, list(enumerate(ask.records, ask.first))
     under_way: list[asyncio.Task[Tagging]] = []
+    done = 0
     try:
         while rows or under_way:
             while rows and len(under_way) < WINDOW:
@@ -149,10 +150,11 @@ async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]
                 left = max(0.001, end - loop.time())
                 under_way.append(asyncio.create_task(service.tag(key, ask.task, row, str(number), left)))
             try:
-                line = (await under_way.pop(0)).to_dict()
-            except (BusyError, LateError, ClosedError) as error:  # the status is sent: the line has to say it
-                line = {"error": {"message": str(error)}}
-            yield json.dumps(line, ensure_ascii=False) + "\n"
+                found = await under_way.pop(0)
+            except (BusyError, LateError, ClosedError, EngineError) as error:  # the status is sent: the line says it
+                found = service.failed(ask.task, ask.records[done], str(ask.first + done), str(error))
+            done += 1
+            yield json.dumps(found.to_dict(), ensure_ascii=False) + "\n"
     finally:
         for task in under_way:
             task.cancel()

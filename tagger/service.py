@@ -70,6 +70,9 @@ class Service:
         if task not in self.taggers:
             raise RefusedError(404, f"no task {task!r}", hint=f"served are: {', '.join(self.taggers)}")
         if key.per_minute and records:
+            if records > key.per_minute:
+                hint = "send fewer at a time"
+                raise RefusedError(413, f"key {key.name!r} may send {key.per_minute} records a minute", hint)
             each = RateLimitItemPerMinute(key.per_minute)
             if not await self._limiter.hit(each, key.name, cost=records):
                 raise RefusedError(429, f"key {key.name!r} has {key.per_minute} records a minute", after=60)
@@ -79,5 +82,12 @@ class Service:
         """The tagging of one row."""
         record = read_record(row, self.taggers[task].task.columns, name)
         found = await self.batcher.tag(task, record, key.name, seconds)
+        self.meters.tagging(task, found)
+        return found
+
+    def failed(self, task: str, row: Mapping[str, Any], name: str, reason: str) -> Tagging:
+        """What is said of a row that could not be asked in time."""
+        tagger = self.taggers[task]
+        found = Tagging(read_record(row, tagger.task.columns, name).id, "failed", {}, tagger.provenance, reason)
         self.meters.tagging(task, found)
         return found

@@ -19,7 +19,7 @@ from tagger.schema import FieldBase, takes_several, takes_spans
 from tagger.task import OUTPUT_COLUMNS, columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
-MANIFEST = "manifest.json"
+MANIFEST = "_manifest.json"
 SHARD_NAME = re.compile(r"tags-\d{5,}\.(jsonl|csv|parquet)")
 
 

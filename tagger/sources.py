@@ -23,6 +23,10 @@ from tagger.record import Column, Record, Rejected, column_key, printable, read_
 FORMATS = (".jsonl", ".csv", ".parquet")
 
 
+class EmptyError(SourceError):
+    """A file without rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unread(Rejected):
     """All rows of a file in a folder from some row on: the file is broken there, or does not fit the task."""
@@ -69,8 +73,8 @@ def catalogue(
 ) -> Iterator[Record | Rejected]:
     """The records of a file (as `records`), or of all files of a folder.
 
-    In a folder a row without an id is called file:row, and a file that cannot be read is one Unread record from there
-    on. Raises SourceError where nothing can be read at all.
+    In a folder an empty file is passed over, and one that cannot be read is one Unread record from there on. Raises
+    SourceError where nothing can be read at all.
     """
     if not source.is_dir():
         yield from records(source, columns, mapping)
@@ -79,15 +83,25 @@ def catalogue(
     for path in files(source):
         name = printable(path.relative_to(source).as_posix())
         try:
-            for record in records(path, columns, mapping, ids, f"{name}:"):
+            for record in records(path, columns, mapping, ids, name):
                 some = True
                 yield record
+        except EmptyError:
+            continue
         except (SourceError, OSError, ValueError, OverflowError) as error:  # pyarrow's are of these, too
             told = error.message if isinstance(error, SourceError) else f"cannot be read: {error}"
             last = Unread(name, f"{told}; its rows from here on are missing", name)
             yield last
     if last and not some:
         raise SourceError(f"no file can be read; the last one: {last.reason}", where=str(source))
+
+
+def left_out(source: Path) -> list[Path]:
+    """The files of a folder that are not read, by name: of other formats."""
+    if not source.is_dir():
+        return []
+    below = (path.relative_to(source) for path in source.rglob("*") if path.is_file())
+    return sorted(p for p in below if p.suffix.lower() not in FORMATS and not any(part[0] in "._" for part in p.parts))
 
 
 def count(source: Path) -> int:
@@ -103,7 +117,8 @@ def _count(path: Path) -> int:
         if path.suffix.lower() == ".parquet":
             return int(pq.read_metadata(path).num_rows)
         with path.open("rb") as file:
-            return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+            header = path.suffix.lower() == ".csv"
+            return -header + sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
     except (pa.ArrowInvalid, OSError):
         return 0
 
@@ -132,7 +147,7 @@ def rows(path: Path, choose: Choose = list) -> Iterator[Any]:
         found = True
         yield row
     if not found:
-        raise SourceError("the file holds no rows", where=str(path))
+        raise EmptyError("the file holds no rows", where=str(path))
 
 
 def records(
@@ -140,21 +155,22 @@ def records(
     columns: Mapping[str, Column],
     mapping: Mapping[str, str] | None = None,
     ids: Seen | None = None,
-    prefix: str = "",
+    prefix: str | None = None,
 ) -> Iterator[Record | Rejected]:
     """The records of a file, one for every row. The second of two rows with one id is rejected.
 
-    `ids` are those of files before this one, `prefix` stands before the number of a row that has no id of its own.
+    A row without an id of its own is called file:row; `ids` are those of files before this one, `prefix` is what to
+    call it instead of its name.
     Raises SourceError when the first readable row has no key for a required column: then it is the
     file that does not fit, not a row.
     """
-    seen, checked = ids or Seen(), False
+    seen, checked, called = ids or Seen(), False, prefix or printable(path.name)
 
     def choose(names: Iterable[str]) -> list[str]:
         return _used(dict.fromkeys(names), columns, mapping or {}, str(path))
 
     for number, row in enumerate(rows(path, choose), start=1):
-        name, where = f"{prefix}{number}", f"{prefix} row {number}" if prefix else f"row {number}"
+        name, where = f"{called}:{number}", f"{prefix}, row {number}" if prefix else f"row {number}"
         if isinstance(row, Rejected):
             yield Rejected(name, row.reason, where)
             continue

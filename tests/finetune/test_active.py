@@ -76,8 +76,8 @@ def test_uncalibrated_tags_are_refused(tmp_path: Path) -> None:
         refuse_uncalibrated(tmp_path)
     with pytest.raises(SourceError, match="no tags in JSONL"):
         read_tags(tmp_path, "goods")
-    (tmp_path / "manifest.json").write_text(json.dumps({"plan": "abc+123"}), "utf-8")
+    (tmp_path / "_manifest.json").write_text(json.dumps({"plan": "abc+123"}), "utf-8")
     with pytest.raises(SourceError, match="not calibrated"):
         refuse_uncalibrated(tmp_path)
-    (tmp_path / "manifest.json").write_text(json.dumps({"plan": "abc+123~9"}), "utf-8")
+    (tmp_path / "_manifest.json").write_text(json.dumps({"plan": "abc+123~9"}), "utf-8")
     refuse_uncalibrated(tmp_path)

@@ -83,7 +83,7 @@ def test_from_rows_to_an_adapter_and_back(place: Path, tiny_model: Path) -> None
         "tag", titles, "--task", place / "goods", "--model", tiny_model, "--out", place / "tags", module="tagger"
     )  # fmt: skip
     assert tagged.returncode == 0, tagged.stderr
-    manifest = json.loads((place / "tags" / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((place / "tags" / "_manifest.json").read_text("utf-8"))
     assert manifest["adapter"].startswith("adapter@")
 
     merged = command("export", place / "trial" / "adapter", "--out", place / "merged")

@@ -28,7 +28,7 @@ def test_tag_writes_tags_and_manifest(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "1 rejected, 1 tagged" in done.stdout
     assert len((tmp_path / "out" / "tags-00000.jsonl").read_text("utf-8").splitlines()) == 2
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))["rows"] == 2
+    assert json.loads((tmp_path / "out" / "_manifest.json").read_text("utf-8"))["rows"] == 2
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_run_that_is_interrupted_says_how_to_go_on_and_where_it_is(tmp_path: P
 def test_what_was_rejected_is_asked_again_on_request(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"title": "tea"}\n{"title": "coffee"}\n{"title": ""}\n', "utf-8")
     tagger("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
-    with sqlite3.connect(tmp_path / "out" / "answers.sqlite") as file:  # as if the model had not come to an end
+    with sqlite3.connect(tmp_path / "out" / "_answers.sqlite") as file:  # as if the model had not come to an end
         file.execute("UPDATE answers SET outcome = 'rejected' WHERE answer LIKE '%tea%' OR rowid = 1")
 
     again = tagger("retry", tmp_path / "out", "--rejected")

@@ -15,7 +15,9 @@ import pytest
 from tagger import Client, ScriptedEngine, Tagger, load_task
 from tagger.errors import EngineError, SettingsError
 from tagger.result import tagging_of
-from tests.tagger.test_server import running
+from tagger.server import create_app
+from tagger.service import Service
+from tests.tagger.test_server import Slow, running
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +80,21 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 3
 
 
-def test_a_deadline_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, text='{"error": {"message": "no answer within 1 s"}}\n')
+def test_a_record_that_is_late_comes_back_failed(tmp_path: Path) -> None:
+    found = Service({"category": Tagger("category", engine=Slow(0.3))})
 
-    client: Any = Client("http://service", "category")
-    monkeypatch.setattr(client, "_http", httpx.Client(base_url="http://service", transport=httpx.MockTransport(answer)))
+    async def go() -> list[Any]:
+        transport = httpx.ASGITransport(create_app(found))
+        await found.batcher.start()
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as http:
+            records = [{"id": str(i), "title": "Tea"} for i in range(60)]
+            body = {"task": "category", "records": records, "seconds": 0.5}
+            answer = await http.post("/v1/tag:batch", json=body)
+        await found.batcher.drain()
+        return [tagging_of(json.loads(line)) for line in answer.text.splitlines()]
 
-    with pytest.raises(EngineError, match="no answer within 1 s"):
-        client.tag([{"title": "Tea"}])
+    taggings = asyncio.run(go())
+
+    assert [tagging.id for tagging in taggings] == [str(i) for i in range(60)]
+    assert {tagging.outcome for tagging in taggings} == {"tagged", "failed"}
+    assert "no answer within" in (taggings[-1].reason or "")

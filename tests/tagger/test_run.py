@@ -60,7 +60,7 @@ def driven(source: Path, out: Path, log: Path, *more: str) -> subprocess.Popen[s
 
 
 def output(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in [*shards(folder), folder / "manifest.json"]}
+    return {path.name: path.read_bytes() for path in [*shards(folder), folder / "_manifest.json"]}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_killed_at_twenty_moments_it_ends_with_the_same_bytes(drinks: Path, tmp_
         time.sleep(draw.uniform(0, 0.25))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        unfinished += not (tmp_path / "killed" / "manifest.json").exists()
+        unfinished += not (tmp_path / "killed" / "_manifest.json").exists()
     assert driven(drinks, tmp_path / "killed", log).communicate()[0] == "finished\n"
 
     assert unfinished >= 10
@@ -124,7 +124,7 @@ def test_equal_records_are_asked_once_and_a_second_run_asks_for_what_is_new(drin
     assert (first.rows, first.outcomes) == (1500, {"tagged": 1498, "rejected": 2})
     assert (again.asked, again.outcomes) == (0, first.outcomes)
     assert changed.asked == 1
-    facts = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    facts = json.loads((tmp_path / "out" / "_manifest.json").read_text("utf-8"))
     assert (facts["run"], facts["asked"], facts["rows"]) == (2, 1, 1500)
 
 
@@ -188,7 +188,7 @@ def test_what_is_not_of_the_run_stays(drinks: Path, tmp_path: Path) -> None:
 
 def test_a_damaged_file_of_answers_is_said_plainly(drinks: Path, tmp_path: Path) -> None:
     tagged(drinks, tmp_path / "out", limit=10)
-    (tmp_path / "out" / "answers.sqlite").write_bytes(b"no database" * 1000)
+    (tmp_path / "out" / "_answers.sqlite").write_bytes(b"no database" * 1000)
 
     with pytest.raises(SourceError, match=r"not a database(.|\n)*the file is damaged"):
         tagged(drinks, tmp_path / "out")
@@ -457,10 +457,10 @@ def test_a_real_engine_that_is_killed_answers_every_row_once(tmp_path: Path) -> 
 def _answers(folder: Path) -> int:
     import sqlite3
 
-    if not (folder / "answers.sqlite").is_file():
+    if not (folder / "_answers.sqlite").is_file():
         return 0
     try:
-        with sqlite3.connect(f"file:{folder / 'answers.sqlite'}?mode=ro", uri=True) as file:
+        with sqlite3.connect(f"file:{folder / '_answers.sqlite'}?mode=ro", uri=True) as file:
             return int(file.execute("SELECT COUNT(*) FROM answers").fetchone()[0])
     except sqlite3.OperationalError:
         return 0

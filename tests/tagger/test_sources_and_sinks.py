@@ -81,7 +81,7 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, name: str, 
         tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / name, tmp_path / "out")
 
     assert name in str(raised.value.where)
-    assert not (tmp_path / "out" / "manifest.json").exists()
+    assert not (tmp_path / "out" / "_manifest.json").exists()
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_all_formats_come_in_and_go_out(tmp_path: Path, source: str, form: Forma
 
 def test_output_says_what_made_it(tmp_path: Path) -> None:
     (row,) = tag_lines(tmp_path, json.dumps(GOOD).encode())
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text("utf-8"))
 
     for key in ("task", "task_version", "plan", "model", "adapter", "engine"):
         assert key in row
