@@ -53,7 +53,7 @@ class Questions:
         for record, shots, candidates in zip(records, near, self.candidates(ask, records), strict=True):
             fields = self.asked(ask, record)
             head = self._head(ask, fields, record, vote)
-            shots = shuffled(shots, f"{plain_text(record)}/{vote}") if vote else shots
+            shots = shuffled(shots, f"{vote}/{plain_text(record)}") if vote else shots
             fewer = narrowed(fields, candidates) if candidates else fields
             listed = tuple(choice_values(ask, fewer)) if candidates else ()
             questions.append(Question(fewer, render(self._task, ask, fields, head, shots, record, listed)))

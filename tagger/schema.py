@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
@@ -81,9 +80,9 @@ class LabelField(ClosedField):
     kind: Literal["label"] = "label"
     required: bool = True
 
-    @cached_property
+    @property
     def closed(self) -> Mapping[str, Any]:
-        return {label: label for label in self.labels}
+        return dict(zip(self.labels, self.labels, strict=True))
 
     def problem(self, value: Any) -> str | None:
         return self._unknown(value)
@@ -111,9 +110,9 @@ class PathField(ClosedField):
     kind: Literal["path"] = "path"
     required: bool = True
 
-    @cached_property
+    @property
     def closed(self) -> Mapping[str, Any]:
-        return {label: label for label in self.labels}
+        return dict(zip(self.labels, self.labels, strict=True))
 
     def problem(self, value: Any) -> str | None:
         return self._unknown(value)
@@ -174,7 +173,7 @@ class BooleanField(FieldBase):
 
     kind: Literal["boolean"] = "boolean"
 
-    @cached_property
+    @property
     def closed(self) -> Mapping[str, Any]:
         return {"true": True, "false": False}
 
@@ -189,7 +188,7 @@ class ScoreField(FieldBase):
     low: int = 1
     high: int = 5
 
-    @cached_property
+    @property
     def closed(self) -> Mapping[str, Any]:
         return {str(score): score for score in range(self.low, self.high + 1)}
 

@@ -205,7 +205,8 @@ def test_a_name_that_is_no_text_costs_nothing(tmp_path: Path) -> None:
     assert done.outcomes == {"tagged": 2, "rejected": 1}
 
 
-def test_two_runs_do_not_write_into_one_folder(drinks: Path, tmp_path: Path) -> None:
+def test_two_runs_do_not_write_into_one_folder(drinks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagger.answers.PATIENCE", 0.0)
     process = driven(drinks, tmp_path / "out", tmp_path / "log")
 
     time.sleep(0.1)
@@ -311,7 +312,10 @@ def test_a_dying_engine_is_brought_back_and_what_kills_it_is_rejected(
     assert Answers(tmp_path / "out").forget("rejected") == 2
     again = tag_file(Tagger("category", engine="scripted"), tmp_path / "in.jsonl", tmp_path / "out")
     assert (again.asked, again.outcomes) == (2, done.outcomes)
-    assert [line["id"] for line in lines(tmp_path / "out") if line["outcome"] == "rejected"] == ["4", "41"]
+    assert [line["id"] for line in lines(tmp_path / "out") if line["outcome"] == "rejected"] == [
+        "in.jsonl:4",
+        "in.jsonl:41",
+    ]
     assert "the engine dies of it: out of memory" in lines(tmp_path / "out")[3]["reason"]
 
 
