@@ -1,0 +1,67 @@
+"""Ratios are those of the same rounds, a share of the limit is one of work done, and a run costs what it costs."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from eval.bench import Rate, as_json, ratio, reached
+from eval.limit import Limit
+
+
+def rate(side: str, *seconds: float) -> Rate:
+    return Rate("category, no shots", side, 20, seconds, 15, 20, 20, 50.0)
+
+
+def test_a_ratio_is_the_median_of_the_rounds_with_its_spread() -> None:
+    assert ratio(rate("d", 1.0, 2.0, 1.0), rate("a", 4.0, 6.0, 10.0)) == (4.0, 3.0, 10.0)
+    assert rate("d", 1.0, 3.0).rate == 5.0
+    assert rate("d", 1.0).f1 == 0.75
+
+
+def test_what_was_reached_is_two_operations_a_weight_and_token() -> None:
+    limit = Limit(flops=1e9, bandwidth=1e9, weights=1_000_000)
+
+    assert reached([rate("d", 1.0, 3.0), rate("e", 1.0)], limit) == {"category, no shots": pytest.approx(0.5)}
+
+
+def test_all_that_was_measured_is_json() -> None:
+    found = as_json([rate("a", 4.0), rate("d", 1.0), rate("e", 2.0)], Limit(1e9, 1e9, 1))
+
+    assert [(line["ours"], line["ratio"]) for line in json.loads(json.dumps(found))["ratios"]] == [
+        ("d", 4.0),
+        ("e", 2.0),
+    ]
+
+
+@pytest.mark.model
+def test_a_run_without_a_model_costs_time_and_memory() -> None:
+    from eval.growth import grow
+
+    (cost,) = grow([1000], 0, None, "smollm2-135m-instruct", None)
+
+    assert (cost.rows, cost.shots) == (1000, 0)
+    assert cost.rate > 100
+    assert 50 < cost.mebibytes < 4000
+
+
+@pytest.mark.model
+def test_the_rival_answers_what_it_is_asked() -> None:
+    from eval.rivals import Outlined
+    from tagger.engines import open_engine
+    from tagger.engines.transformers import TransformersEngine
+    from tagger.prompt import Head, Prompt
+    from tagger.schema import LabelField, TextField
+
+    engine = open_engine("transformers", "smollm2-135m-instruct")
+    assert isinstance(engine, TransformersEngine)
+    outlined, prompt = Outlined(engine), Prompt(Head("Say what it is."), (), "green tea, Acme")
+    label, text = {"kind": LabelField(labels={"tea": "", "cup": ""})}, {"brand": TextField()}
+
+    one, several = outlined.one_by_one([label], [prompt]), outlined.in_batches([label, label], [prompt, prompt])
+
+    assert [set(answer or {}) for answer in (*one, *several)] == [{"kind"}] * 3
+    assert {(answer or {})["kind"] for answer in (*one, *several)} <= {"tea", "cup"}
+    (written,) = outlined.one_by_one([text], [prompt])
+    assert written is None or set(written) <= {"brand"}
