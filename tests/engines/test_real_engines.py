@@ -127,7 +127,7 @@ def test_packing_gives_the_models_own_probabilities(transformers_engine: Any) ->
     completions = transformers_engine.complete([Request(prompt, allowed) for prompt in prompts])
 
     for prompt, completion in zip(prompts, completions, strict=True):
-        ids = [*chat.head_ids(prompt.head), *chat.body_ids(prompt)]
+        ids = [*chat.head_ids(prompt.head), *chat.bodies([prompt])[0]]
         with torch.inference_mode():
             plain = torch.softmax(transformers_engine.hf_model(torch.tensor([ids])).logits[0, -1].double(), -1)
         mass = dict.fromkeys(words, 0.0)
@@ -144,7 +144,7 @@ def test_the_prompt_is_what_the_models_chat_template_makes_of_it(transformers_en
     chat = transformers_engine.chat
     prompt = Prompt(Head("Say it.", (("a", "A"),)), (("b", "B"),), "c")
 
-    ids = [*chat.head_ids(prompt.head), *chat.body_ids(prompt)]
+    ids = [*chat.head_ids(prompt.head), *chat.bodies([prompt])[0]]
 
     expected = chat.hf.apply_chat_template(prompt.messages, tokenize=False, add_generation_prompt=True)
     assert chat.text(ids) == expected

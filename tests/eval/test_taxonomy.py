@@ -22,7 +22,7 @@ def tokens(task: Task, titles: list[str]) -> float:
     Tagger(task, engine=engine).tag([{"title": title} for title in titles])
     chat = chat_tokenizer("qwen2.5-coder-0.5b-instruct")
     prompts = [request.prompt for request in engine.history]
-    return sum(len(chat.head_ids(prompt.head)) + len(chat.body_ids(prompt)) for prompt in prompts) / len(prompts)
+    return sum(len(chat.head_ids(prompt.head)) + len(chat.bodies([prompt])[0]) for prompt in prompts) / len(prompts)
 
 
 @pytest.mark.parametrize(("name", "leaves"), [("google-taxonomy", 4612), ("google-taxonomy-zh", 3688)])
