@@ -167,6 +167,6 @@ class Answers:
             yield
         except sqlite3.Error as error:
             hint = "free some space, or see that the folder can be written, and give the same command again"
-            if error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
                 hint = "the file is damaged: remove the folder, or choose another --out, and the run begins anew"
             raise SourceError(f"cannot be used: {error}", where=str(self.path), hint=hint) from None

@@ -7,6 +7,7 @@ caller is told to come back later rather than left to wait for ever.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected
 from tagger.result import Tagging
 
+_LOG = logging.getLogger(__name__)
 AHEAD = 2
 """Batches under way at once: one is being made ready or read while the engine has the other."""
 SECONDS = 1.0
@@ -111,7 +113,8 @@ class Batcher:
         begun = perf_counter()
         try:
             found = await asyncio.to_thread(self.taggers[task].tag_records, [one.record for one in batch])
-        except Exception as error:  # whatever it is, those who wait have to hear of it
+        except Exception as error:  # whatever it is, those who wait have to hear of it, and if they have gone, the log
+            _LOG.warning("a batch of %d records of task %s is lost: %s", len(batch), task, error)
             for one in batch:
                 if not one.answer.done():
                     one.answer.set_exception(error)

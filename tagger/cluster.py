@@ -74,8 +74,7 @@ class OnRay:
         files = sorted(map(str, self._todo.glob("*.parquet")))
         if not files:
             return
-        import ray
-
+        ray = _ray()
         room = ray.cluster_resources()
         gpus = int(room.get("GPU", 0))
         most = gpus or max(1, int(room.get("CPU", 1)) // 2)

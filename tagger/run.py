@@ -146,7 +146,7 @@ class _Run:
         self.done.partly = 0
 
     def _new(self, part: Sequence[Record | Rejected], seen: Seen) -> list[Record]:
-        records = _by_content(part)
+        records = _by_content(part, _keys(part))
         known = self.answers.get(records)
         return [record for key, record in records.items() if key not in known and seen.add(key.hex())]
 
@@ -172,14 +172,14 @@ class _Run:
     def _shard(self, number: int, part: Sequence[Record | Rejected]) -> None:
         """Bring one shard to hold the tags of its records."""
         self._heed()
-        keys = [content_key(one.values) if isinstance(one, Record) else None for one in part]
+        keys = _keys(part)
         digest, noted = self._digest(part, keys), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
         same = noted is not None and noted[0] == _sealed(digest, path)
         if noted and same and self.near is None:
             self._count(len(part), *noted[1:])
             return
-        found = self._found(_by_content(part))
+        found = self._found(_by_content(part, keys))
         made = self.tagger.provenance
         answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
@@ -292,10 +292,15 @@ def _key(record: Record) -> bytes:
     return content_key(record.values)
 
 
-def _by_content(part: Iterable[Record | Rejected]) -> dict[bytes, Record]:
+def _keys(part: Iterable[Record | Rejected]) -> list[bytes | None]:
+    """The content of each record; None for what is none."""
+    return [_key(one) if isinstance(one, Record) else None for one in part]
+
+
+def _by_content(part: Iterable[Record | Rejected], keys: Iterable[bytes | None]) -> dict[bytes, Record]:
     """The records by their content, of equal ones the first."""
     found: dict[bytes, Record] = {}
-    for one in part:
-        if isinstance(one, Record):
-            found.setdefault(_key(one), one)
+    for one, key in zip(part, keys, strict=True):
+        if key and isinstance(one, Record):
+            found.setdefault(key, one)
     return found

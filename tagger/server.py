@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any
@@ -140,17 +141,17 @@ def create_app(service: Service) -> FastAPI:
 async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]:
     """Taggings as lines, in order; WINDOW of them wait at most. A reader that goes away takes its records along."""
     loop = asyncio.get_running_loop()
-    end, rows = loop.time() + ask.seconds, list(enumerate(ask.records, ask.first))
-    under_way: list[asyncio.Task[Tagging]] = []
+    end, rows = loop.time() + ask.seconds, deque(enumerate(ask.records, ask.first))
+    under_way = deque[asyncio.Task[Tagging]]()
     done = 0
     try:
         while rows or under_way:
             while rows and len(under_way) < WINDOW:
-                number, row = rows.pop(0)
+                number, row = rows.popleft()
                 left = max(0.001, end - loop.time())
                 under_way.append(asyncio.create_task(service.tag(key, ask.task, row, str(number), left)))
             try:
-                found = await under_way.pop(0)
+                found = await under_way.popleft()
             except (BusyError, LateError, ClosedError, EngineError) as error:  # the status is sent: the line says it
                 found = service.failed(ask.task, ask.records[done], str(ask.first + done), str(error))
             done += 1
@@ -253,13 +254,15 @@ class Guard:
                 status = message.get("status", status)
                 await send(message)
 
-        with suppress(ClientDisconnect):  # nobody is there to be told, unless it was this guard who hung up
-            await self._app(scope, counted, watched)
-        if read > MOST_BYTES and not status:
-            status = 413
-            fault = Fault(message=f"the body is larger than {MOST_BYTES >> 20} MiB", hint="send fewer records")
-            await JSONResponse(fault.model_dump(), status)(scope, receive, send)
-        self._meters.request(getattr(scope.get("route"), "path", "none"), status)
+        try:
+            with suppress(ClientDisconnect):  # nobody is there to be told, unless it was this guard who hung up
+                await self._app(scope, counted, watched)
+            if read > MOST_BYTES and not status:
+                status = 413
+                fault = Fault(message=f"the body is larger than {MOST_BYTES >> 20} MiB", hint="send fewer records")
+                await JSONResponse(fault.model_dump(), status)(scope, receive, send)
+        finally:
+            self._meters.request(getattr(scope.get("route"), "path", "none"), status or 500)
 
 
 def serve(service: Service, host: str, port: int) -> None:

@@ -92,8 +92,9 @@ def catalogue(
             told = error.message if isinstance(error, SourceError) else f"cannot be read: {error}"
             last = Unread(name, f"{told}; its rows from here on are missing", name)
             yield last
-    if last and not some:
-        raise SourceError(f"no file can be read; the last one: {last.reason}", where=str(source))
+    if not some:
+        told = f"no file can be read; the last one: {last.reason}" if last else "no file holds any rows"
+        raise SourceError(told, where=str(source))
 
 
 def left_out(source: Path) -> list[Path]:

@@ -23,7 +23,6 @@ from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SourceError
 from tagger.run import Progress, tag_file
 from tagger.sinks import Format, shards
-from tagger.task import load_task
 
 DRIVER = """
 import resource, sys, time
@@ -140,18 +139,6 @@ def test_one_row_in_a_hundred_changed_costs_no_more_than_that(tmp_path: Path) ->
 
     assert second.asked == 10
     assert second.tokens["read"] <= 0.03 * first.tokens["read"]
-
-
-@pytest.mark.parametrize("near", [None, 0.8, 1.0])
-def test_of_duplicates_one_is_asked(tmp_path: Path, near: float | None) -> None:
-    draw = random.Random(0)
-    titles = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz ", k=60)) for _ in range(60)]
-    again = [title if near is None else title.upper() + "!" * (near < 1) for title in titles[:40]]
-    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"title": t}) for t in titles + again), "utf-8")
-
-    done = tagged(tmp_path / "in.jsonl", tmp_path / "out", near=near)
-
-    assert (done.asked, done.outcomes) == (60, {"tagged": 100})
 
 
 def test_fewer_rows_leave_no_old_shard_behind(drinks: Path, tmp_path: Path) -> None:
@@ -276,6 +263,10 @@ def test_a_broken_file_or_another_schema_costs_a_folder_nothing_else(tmp_path: P
 
 
 def test_a_folder_without_anything_to_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "blank").mkdir()
+    (tmp_path / "blank" / "a.jsonl").write_text("", "utf-8")
+    with pytest.raises(SourceError, match="no file holds any rows"):
+        tagged(tmp_path / "blank", tmp_path / "out")
     source = folder_of(tmp_path, titles("a", column="what"))
     (tmp_path / "empty").mkdir()
 
@@ -340,30 +331,6 @@ def test_what_failed_is_asked_again(drinks: Path, tmp_path: Path) -> None:
     assert tagged(drinks, tmp_path / "out").outcomes == {"tagged": 1498, "rejected": 2}
 
 
-def test_a_near_duplicate_takes_the_answer_but_no_text_that_it_lacks(tmp_path: Path) -> None:
-    rows = [
-        "Acme Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
-        "ACME bottle: stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
-        "Acmo Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 500 ml",
-        "Acme Bottle, stainless steel, vacuum insulated, for hiking and camping, with cup and strap, 750 ml",
-    ]
-    lines_in = [json.dumps({"id": str(i), "category": "Bottle", "title": title}) for i, title in enumerate(rows)]
-    (tmp_path / "in.jsonl").write_text("\n".join(lines_in), "utf-8")
-    task = load_task("attributes")
-    (group,) = [g for g in task.definition.when.fields if "Brand" in " ".join(task.definition.when.fields[g])][:1]
-    name = next(n for n in task.definition.when.fields[group] if "Brand" in n)
-    (tmp_path / "in.jsonl").write_text("\n".join(lines_in).replace('"Bottle"', json.dumps(group)), "utf-8")
-    engine = ScriptedEngine(lambda prompt: json.dumps({name: "Acme" if "Acme" in prompt.record else "Acmo"}))
-
-    done = tag_file(Tagger(task, engine=engine), tmp_path / "in.jsonl", tmp_path / "out", near=0.7)
-
-    found = lines(tmp_path / "out")
-    assert done.asked == 3
-    assert [line.get("same_as") for line in found] == [None, "0", None, None]
-    assert found[1]["tags"][name]["evidence"] == {"column": "title", "start": 0, "end": 4, "text": "ACME"}
-    assert found[2]["tags"][name]["value"] == "Acmo"
-
-
 def test_a_cluster_gives_the_same_bytes_and_goes_on_after_a_kill(drinks: Path, tmp_path: Path) -> None:
     drinks.write_text("\n".join(json.dumps({"title": f"tea no {i % 9000}"}) for i in range(10_000)), "utf-8")
     command = [sys.executable, "-m", "tagger", "tag", str(drinks), "--task", "category", "--engine", "scripted"]
@@ -399,42 +366,6 @@ def test_a_cluster_that_is_not_there_is_an_error(drinks: Path, tmp_path: Path) -
     assert done.returncode == 2, done.stderr
     assert "no Ray cluster at '127.0.0.1:9'" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-TRAITS = """
-about = "goods"
-[columns.title]
-[fields.brand]
-kind = "text"
-[fields.pieces]
-kind = "number"
-"""
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "answer"),
-    [
-        ("Acme bottle with cup and strap, two pack", "Acme bottle with cup and strap, ten pack", {"pieces": 2}),
-        (
-            "Acme bottle with cup and strap, 2 by 6",
-            "Acme bottle with cup and strap, 6 by 2",
-            {"brand": "Acme"},
-        ),
-        ("Acme bottle with cup and strap", "Acmo bottle with cup and strap", {"brand": "Acme"}),
-    ],
-)
-def test_what_only_the_other_record_says_is_not_handed_on(
-    tmp_path: Path, first: str, second: str, answer: dict[str, Any]
-) -> None:
-    (tmp_path / "goods").mkdir()
-    (tmp_path / "goods" / "task.toml").write_text(TRAITS, "utf-8")
-    (tmp_path / "in.jsonl").write_text("\n".join(json.dumps({"title": title}) for title in (first, second)), "utf-8")
-    tagger = Tagger(str(tmp_path / "goods"), engine=ScriptedEngine(lambda _: json.dumps(answer)))
-
-    done = tag_file(tagger, tmp_path / "in.jsonl", tmp_path / "out", near=0.5)
-
-    assert done.asked == 2
-    assert [line.get("same_as") for line in lines(tmp_path / "out")] == [None, None]
 
 
 @pytest.mark.model
