@@ -6,6 +6,7 @@ process of its own, whose peak memory is what the system says (Linux).
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +27,7 @@ from tagger.engines.scripted import ScriptedEngine
 from tagger.pipeline import Tagger
 from tagger.plan import Shots
 from tagger.run import tag_file
+from tagger.settings import prepare_process
 from tagger.task import load_task
 
 PIECE = 10_000
@@ -82,10 +84,12 @@ def grow(
 
 
 def _cost(size: int, shots: int, root: Path | None, model: str | None, served: float | None) -> Cost:
+    prepare_process()
     task = load_task("category")
     task = replace(task, plan=task.plan.model_copy(update={"shots": Shots(retrieved=shots)}))
     pool = rows(task, labelled_set("category", root)[1], root, "train") if shots and root else None
     tagger = Tagger(task, engine=Tokenizing(model, served), shots=pool)
+    gc.freeze()  # as `tagger tag` does
     with tempfile.TemporaryDirectory() as place:
         source = Path(place) / "catalogue.parquet"
         _write(source, size)

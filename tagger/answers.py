@@ -39,7 +39,8 @@ _AT_ONCE = 10_000
 
 def content_key(values: Mapping[str, str]) -> bytes:
     """What two records share that are asked the same: 16 bytes over their columns."""
-    return blake2b(_JSON.encode(list(values.items())).encode(), digest_size=16).digest()
+    told = "\0".join(text for item in values.items() for text in item)  # no text has a NUL in it (record.py)
+    return blake2b(told.encode(), digest_size=16).digest()
 
 
 @contextmanager

@@ -13,11 +13,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from opentelemetry import trace
+
+from tagger.engines.base import Engine
+from tagger.errors import EngineError
 from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected
 from tagger.result import Tagging
 
 _LOG = logging.getLogger(__name__)
+_TRACER = trace.get_tracer("tagger")
 AHEAD = 2
 """Batches under way at once: one is being made ready or read while the engine has the other."""
 SECONDS = 1.0
@@ -48,16 +53,20 @@ class _Waiting:
     since: float
     deadline: float
     answer: asyncio.Future[Tagging]
+    request: trace.SpanContext
+    """What the record is part of, for whoever follows requests through the service."""
 
 
 @dataclass
 class Batcher:
     """The queue in front of the taggers of one engine. `most` bounds the records that wait; `told` hears, for every
-    batch, its task, how long each record has waited and how long the batch took (seconds)."""
+    batch, its task, how long each record has waited and how long the batch took (seconds). `revive` puts another engine
+    in the place of a dead one, if it can."""
 
     taggers: Mapping[str, Tagger]
     most: int = 4096
     told: Callable[[str, list[float], float], None] = lambda task, waits, took: None
+    revive: Callable[[Engine], bool] = lambda dead: False
     waiting: int = 0
     closed: bool = False
     _queues: dict[str, dict[str, deque[_Waiting]]] = field(default_factory=dict)
@@ -89,7 +98,7 @@ class Batcher:
         if self.waiting >= self.most:
             raise BusyError(max(1.0, self.waiting / self._rate))
         now = perf_counter()
-        one = _Waiting(record, now, now + seconds, asyncio.get_running_loop().create_future())
+        one = _Waiting(record, now, now + seconds, asyncio.get_running_loop().create_future(), _request())
         self._queues.setdefault(task, {}).setdefault(caller, deque()).append(one)
         self.waiting += 1
         self._some.set()
@@ -112,7 +121,7 @@ class Batcher:
     async def _answer(self, task: str, batch: list[_Waiting]) -> None:
         begun = perf_counter()
         try:
-            found = await asyncio.to_thread(self.taggers[task].tag_records, [one.record for one in batch])
+            found = await asyncio.to_thread(self._asked, task, batch)
         except Exception as error:  # whatever it is, those who wait have to hear of it, and if they have gone, the log
             _LOG.warning("a batch of %d records of task %s is lost: %s", len(batch), task, error)
             for one in batch:
@@ -129,6 +138,21 @@ class Batcher:
             if not one.answer.done():
                 one.answer.set_result(tagging)
         self.told(task, [begun - one.since for one in batch], took)
+
+    def _asked(self, task: str, batch: list[_Waiting]) -> list[Tagging]:
+        """The answers of a batch; an engine that dies of it gets a second try, if it can be brought back."""
+        records, told = [one.record for one in batch], {"task": task, "records": len(batch)}
+        links = [trace.Link(one.request) for one in batch if one.request.is_valid]
+        with _TRACER.start_as_current_span("batch", links=links, attributes=told):
+            tagger = self.taggers[task]
+            engine = tagger.engine
+            try:
+                return tagger.tag_records(records)
+            except EngineError as error:
+                _LOG.warning("the engine has died: %s", error)
+                if not self.revive(engine):
+                    raise
+                return self.taggers[task].tag_records(records)
 
     def _next(self) -> tuple[str, list[_Waiting]]:
         """The next batch: of the task whose turn it is, a record of each caller in turn."""
@@ -149,3 +173,7 @@ class Batcher:
             if batch:
                 return task, batch
         return "", []
+
+
+def _request() -> trace.SpanContext:
+    return trace.get_current_span().get_span_context()

@@ -152,8 +152,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     if forget:
         with claimed(folder), Answers(folder) as answers:
             err.print(f"{answers.forget(forget)} {forget} answers are asked again")
-    gc.freeze()  # what is loaded stays, and answers have no cycles: looking for some took a fifth of the time
-    gc.set_threshold(100_000, 50, 100)
+    gc.freeze()  # what is loaded stays
     with _asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,

@@ -29,14 +29,18 @@ def serve(
     host: Annotated[str, typer.Option("--host")] = HERE[0],
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
     keys: KeyFile = None,
+    jobs: Annotated[
+        Path | None, typer.Option("--jobs", help="Take whole files, too, and keep them and their tags in this folder.")
+    ] = None,
+    mask: Annotated[bool, typer.Option("--mask", help="Keep personal data out of prompts.")] = False,
 ) -> None:
-    """Serve tasks over HTTP: /v1/tag, /v1/tag:batch, /v1/tasks, /metrics; /docs describes them."""
+    """Serve tasks over HTTP: /v1/tag, /v1/tag:batch, /v1/jobs, /v1/tasks, /metrics; /docs describes them."""
     if keys is None and host not in HERE:
         raise SettingsError(f"without keys whoever reaches {host} could ask", hint="give --keys, or leave out --host")
     try:
         from tagger.keys import read_keys
-        from tagger.server import serve as answer
-        from tagger.service import Service
+        from tagger.service import Service, Source
+        from tagger.serving import serve as answer
     except ImportError as error:
         raise SettingsError(f"the service needs {error.name}", hint="pip install 'tagger[serve]'") from None
     _free(host, port)
@@ -44,8 +48,13 @@ def serve(
     if len({task.id for task in loaded}) < len(loaded):
         raise SettingsError("two tasks have one name", where="--task", hint="rename the folder of one of them")
     err.print(f"opening engine {engine} ...")
-    opened = open_engine(engine, model, adapters=any(task.definition.adapter for task in loaded))
-    service = Service({task.id: Tagger(task, engine=opened) for task in loaded}, known)
+    adapters = any(task.definition.adapter for task in loaded)
+    source = Source(
+        lambda opened: [Tagger(load_task(task), engine=opened) for task in tasks],
+        lambda: open_engine(engine, model, adapters=adapters),
+    )
+    taggers = {tagger.task.id: tagger for tagger in source.load(source.open())}
+    service = Service(taggers, known, source, jobs, mask)
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
     answer(service, host, port)
 

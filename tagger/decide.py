@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from tagger.calibration import Calibration
@@ -13,13 +14,17 @@ from tagger.grammar import read_value, spell_value, value_text
 from tagger.prior import combine, pool
 from tagger.schema import FieldBase, LabelsField, takes_several
 
+ALTERNATIVES = 3
+"""Other values that are told, likeliest first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """A value with its probability, and whether that is too little to say it.
 
-    `others` are the field's other candidates with their probabilities, likeliest first. `each` has, for a list, the
-    probability of every candidate by its JSON text, said or not; `p` is then that of the least likely one said.
+    `others` are the field's likeliest other candidates, ALTERNATIVES at most, with their probabilities. `each` has, for
+    a list, the probability of every candidate by its JSON text, said or not; `p` is then that of the least likely one
+    said.
     """
 
     value: Any
@@ -46,20 +51,27 @@ def decide(
     """
     chances, threshold = _chances(name, field, scores, prior, calibration)
     closed = field.closed
-    values = {text: closed[text] if closed else read_value(field, json.loads(text)) for text in chances}
-    ranked = sorted(chances, key=lambda text: -chances[text])
+
+    def value(text: str) -> Any:
+        return closed[text] if closed else read_value(field, json.loads(text))
+
+    def others(said: Collection[str]) -> tuple[tuple[Any, float], ...]:
+        left = (text for text in ranked if text not in said)
+        return tuple((value(text), chances[text]) for text in islice(left, ALTERNATIVES))
+
+    ranked = sorted(chances, key=chances.__getitem__, reverse=True)
     if takes_several(field):
         said = [text for text in chances if chances[text] >= threshold and chances[text] > 0]
-        others = tuple((values[text], chances[text]) for text in ranked if text not in said)
         p = min((chances[text] for text in said), default=chances[ranked[0]])
-        return Decision(_listed(field, [values[text] for text in said or ranked[:1]]), p, not said, others, chances)
+        listed = _listed(field, [value(text) for text in said or ranked[:1]])
+        return Decision(listed, p, not said, others(said), chances)
     best = ""
     if written is not None:
         best = value_text(field, written) if closed else spell_value(field, written)
     if scores.rows or best not in chances:
         best = ranked[0]
-    others = tuple((values[text], chances[text]) for text in ranked if text != best)
-    return Decision(values[best], chances[best], chances[best] < threshold or chances[best] == 0, others)
+    abstained = chances[best] < threshold or chances[best] == 0
+    return Decision(value(best), chances[best], abstained, others({best}))
 
 
 def _chances(

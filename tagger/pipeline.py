@@ -15,7 +15,7 @@ from tagger.adapter import find_adapter
 from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
-from tagger.decide import decide
+from tagger.decide import ALTERNATIVES, decide
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 LOCAL = frozenset({"transformers", "vllm"})
 """Engines that read an adapter's folder."""
-ALTERNATIVES = 3
-"""Other values reported for a closed field, likeliest first."""
 
 
 @dataclass(slots=True)
@@ -276,7 +274,7 @@ class Tagger:
     def _read(self, work: _Work, ask: Ask, question: Question, completion: Completion) -> Answer | None:
         """A completion's answer; where there is none, the record's work is in trouble."""
         used = Tokens(completion.tokens_in, completion.tokens_cached, completion.tokens_out)
-        work.tokens = Tokens(*(a + b for a, b in zip(_parts(work.tokens), _parts(used), strict=True)))
+        work.tokens += used
         answer = read_answer(ask, question.fields, completion)
         if isinstance(answer, NoAnswer):
             work.trouble = work.trouble or answer
@@ -290,7 +288,7 @@ class Tagger:
             scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
-        value, others = found.value, [Alternative(other, p) for other, p in found.others[:ALTERNATIVES]]
+        value, others = found.value, [Alternative(other, p) for other, p in found.others]
         placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
         if several and spans:
             columns = list(record.values)
@@ -324,7 +322,3 @@ class Tagger:
     def _rejected(self, record: Record | Rejected) -> Tagging:
         assert isinstance(record, Rejected)
         return Tagging(record.id, "rejected", {}, self.provenance, f"{record.where}: {record.reason}")
-
-
-def _parts(tokens: Tokens) -> tuple[int, int, int]:
-    return tokens.read, tokens.cached, tokens.written

@@ -72,21 +72,17 @@ def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: It
         "shortlist": ask.shortlist > 0 or ask.form == "levels",
     }
     instruction = render_block(task.template, "instruction", context, task.place("prompt.jinja"))
-    return Head(instruction, tuple(_turn(task, ask, fields, shot) for shot in shots))
+    return Head(instruction, tuple(turn(task, ask, fields, shot) for shot in shots))
 
 
-def render(
-    task: Task,
-    ask: Ask,
-    fields: Mapping[str, FieldBase],
-    head: Head,
-    shots: Iterable[Example],
-    record: Record,
-    candidates: Sequence[str] = (),
-) -> Prompt:
+def render(task: Task, head: Head, shots: Iterable[Turn], record: Record, candidates: Sequence[str] = ()) -> Prompt:
     """The prompt of one record behind a shared head; `candidates` are the values on its shortlist, if any."""
-    turns = tuple(_turn(task, ask, fields, shot) for shot in shots)
-    return Prompt(head, turns, _record(task, record, candidates))
+    return Prompt(head, tuple(shots), _record(task, record, candidates))
+
+
+def turn(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
+    """A shot as it is shown where `fields` are asked."""
+    return _record(task, shot.record), answer_text(ask, fields, shot.answer)
 
 
 def answer_text(ask: Ask, fields: Mapping[str, FieldBase], answer: Mapping[str, object]) -> str:
@@ -112,10 +108,6 @@ def _record(task: Task, record: Record, candidates: Sequence[str] = ()) -> str:
     shown = {name: escape(" ".join(text.split())) for name, text in record.values.items()}
     context = {"record": shown, "candidates": list(candidates)}
     return render_block(task.template, "record", context, task.place("prompt.jinja"))
-
-
-def _turn(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
-    return _record(task, shot.record), answer_text(ask, fields, shot.answer)
 
 
 def _codes(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, str]:

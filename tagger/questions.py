@@ -17,7 +17,7 @@ from tagger.levels import Descent
 from tagger.likeness import plain_text
 from tagger.plan import Ask
 from tagger.prior import RowPrior
-from tagger.prompt import Head, Prompt, render, render_head
+from tagger.prompt import Head, Prompt, Turn, render, render_head, turn
 from tagger.record import Record
 from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField
 from tagger.shortlist import Shortlist, narrowed
@@ -44,6 +44,7 @@ class Questions:
         self.pool = ShotPool(task, pool) if pool else None
         self._shortlists: dict[Ask, Shortlist] = {}
         self._heads: dict[tuple[Ask, tuple[str, ...], str, int, tuple[int, ...]], Head] = {}
+        self._turns: dict[tuple[Ask, tuple[str, ...], int], Turn] = {}
 
     def of(self, ask: Ask, records: Sequence[Record], vote: int = 0) -> list[Question]:
         """The question to each record. From the second vote on (1, 2, ...) examples are shown in another order."""
@@ -56,7 +57,8 @@ class Questions:
             shots = shuffled(shots, f"{vote}/{plain_text(record)}") if vote else shots
             fewer = narrowed(fields, candidates) if candidates else fields
             listed = tuple(choice_values(ask, fewer)) if candidates else ()
-            questions.append(Question(fewer, render(self._task, ask, fields, head, shots, record, listed)))
+            turns = [self._turn(ask, fields, shot) for shot in shots]
+            questions.append(Question(fewer, render(self._task, head, turns, record, listed)))
         return questions
 
     def of_level(self, ask: Ask, records: Sequence[Record], descents: Sequence[Descent]) -> list[Question]:
@@ -73,7 +75,8 @@ class Questions:
             paths = [(shot, tuple(shot.answer[name].split(PATH_SEPARATOR))) for shot in shots]
             shown = [replace(s, answer={name: path[depth]}) for s, path in paths if path[:depth] == descent.at]
             head = self._head(ask, self.asked(ask, record), record, 0)
-            prompt = render(self._task, ask, fields, head, shown, record, tuple(options))
+            turns = [turn(self._task, ask, fields, shot) for shot in shown]
+            prompt = render(self._task, head, turns, record, tuple(options))
             questions.append(Question(fields, prompt))
         return questions
 
@@ -92,6 +95,13 @@ class Questions:
             labels = dict.fromkeys(field.closed or {}, "") | dict(getattr(field, "labels", {}))
             self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
         return self._shortlists[ask].candidates(records, ask.shortlist)
+
+    def _turn(self, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
+        """An example of the pool as it is shown; made once, for many records have it near."""
+        key = ask, tuple(fields), id(shot)
+        if key not in self._turns:
+            self._turns[key] = turn(self._task, ask, fields, shot)
+        return self._turns[key]
 
     def _head(self, ask: Ask, fields: Mapping[str, FieldBase], record: Record, vote: int) -> Head:
         plan, group = self._task.plan.shots, self._task.group(record)

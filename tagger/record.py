@@ -99,11 +99,12 @@ def column_key(row: Mapping[str, Any], name: str, column: Column, mapping: Mappi
 def _wrong_text(text: str, column: Column) -> str | None:
     if len(text) > column.max_chars:
         return f"text of {len(text):,} characters; at most {column.max_chars:,} are read"
-    for place, char in enumerate(text):
-        if char == "\0":
-            return f"NUL byte at character {place}"
-        if "\ud800" <= char <= "\udfff":
-            return f"invalid UTF-8 at character {place}"
+    if (place := text.find("\0")) >= 0:
+        return f"NUL byte at character {place}"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"invalid UTF-8 at character {error.start}"
     if column.allowed and text not in column.allowed:
         return f"{_shown(text)} is not one of {', '.join(column.allowed)}"
     return None

@@ -66,6 +66,9 @@ class Tokens:
     cached: int = 0
     written: int = 0
 
+    def __add__(self, other: Tokens) -> Tokens:
+        return Tokens(self.read + other.read, self.cached + other.cached, self.written + other.written)
+
 
 @dataclass(frozen=True, slots=True)
 class Tagging:

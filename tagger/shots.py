@@ -74,9 +74,13 @@ class ShotPool:
         group = self._task.group(record)
         allowed = (self._groups == group) & (self._texts != plain_text(record))
         allowed[self._representatives(group, common)] = False
-        ranked = np.argsort(-np.where(allowed, likeness, -1.0), kind="stable")
-        ranked = ranked[allowed[ranked]]
-        places = self._in_turn(ranked.tolist()) if self._plan.balanced else ranked
+        if self._plan.balanced:
+            places = self._in_turn(_ranked(likeness, np.flatnonzero(allowed)).tolist())
+        else:  # of a large pool only those that can be among the first are put in order
+            left = np.flatnonzero(allowed)
+            if len(left) > count:
+                left = left[likeness[left] >= np.partition(likeness[left], -count)[-count]]
+            places = _ranked(likeness, left).tolist()
         chosen = [self._examples[i] for i in places[:count]]
         return chosen if self._plan.nearest == "first" else chosen[::-1]
 
@@ -104,6 +108,12 @@ class ShotPool:
                 nearest = np.maximum(nearest, likeness[:, chosen[-1]])
             self._chosen[group, count] = members[chosen].tolist()
         return self._chosen[group, count]
+
+
+def _ranked(likeness: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Places by likeness, the most alike first; of equals the first."""
+    ranked: np.ndarray = places[np.argsort(-likeness[places], kind="stable")]
+    return ranked
 
 
 def _cosines(rows: Any, columns: Any) -> np.ndarray:

@@ -1,0 +1,28 @@
+"""What a service says of itself in, lines of JSON out, each with the id of the request that it belongs to."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Of the request that is being answered."""
+AUDIT = logging.getLogger("tagger.audit")
+"""Who has asked for what and how it ended; never what the product texts say."""
+
+
+def log_as_json() -> None:
+    """Send all logs of this process to standard error as lines of JSON."""
+    from pythonjsonlogger.json import JsonFormatter
+
+    lines = logging.StreamHandler()
+    names = ["levelname", "name", "message"]
+    lines.setFormatter(JsonFormatter(names, timestamp=True, rename_fields={"levelname": "level", "name": "logger"}))
+    lines.addFilter(_with_request)
+    logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
+
+
+def _with_request(record: logging.LogRecord) -> bool:
+    if found := request_id.get():
+        record.request_id = found
+    return True

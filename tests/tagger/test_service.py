@@ -1,0 +1,226 @@
+"""The service beside its plain answers: second tries, other versions, personal data, logs, metrics of drift, traces."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tagger import ScriptedEngine, Tagger
+from tagger.drift import Baseline, Window, baseline_file, save_baseline
+from tagger.engines.base import Completion, Request
+from tagger.errors import EngineError
+from tagger.pipeline import Tagger as AnyTagger
+from tagger.service import Service, Source
+from tests.tagger.test_server import Slow, asked, running, service
+
+TEA = {"task": "category", "record": {"title": "Tea bags"}}
+
+
+def test_every_fault_has_one_shape_and_an_id_that_the_caller_may_choose() -> None:
+    with asked(service()) as client:
+        answers = [
+            client.get("/v1/nothing", headers={"X-Request-ID": "mine-1"}),
+            client.get("/v1/tag"),
+            client.post("/v1/tag", json={**TEA, "task": "x"}),
+            client.post("/v1/tag", json=TEA, headers={"X-Request-ID": "two\tparts"}),
+        ]
+
+    assert [answer.status_code for answer in answers] == [404, 405, 404, 200]
+    assert answers[0].headers["X-Request-ID"] == "mine-1" == answers[0].json()["request_id"]
+    for answer in answers[:3]:
+        assert set(answer.json()) == {"message", "hint", "request_id"}
+        assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert len(answers[3].headers["X-Request-ID"]) == 32  # what was sent is no id
+
+
+def test_the_same_idempotency_key_is_answered_once_and_another_request_refused() -> None:
+    engine = Slow()
+    with asked(service(engine)) as client:
+        known = {"Idempotency-Key": "order 7"}
+        answers = [client.post("/v1/tag", json=TEA, headers=known) for _ in range(3)]
+        other = client.post("/v1/tag", json={"task": "category", "record": {"title": "Coffee"}}, headers=known)
+
+    assert engine.sizes == [1]
+    assert len({answer.text for answer in answers}) == 1
+    assert (other.status_code, "Idempotency-Key" in other.json()["message"]) == (422, True)
+
+
+def test_what_failed_under_an_idempotency_key_is_asked_again() -> None:
+    engine = Dying(Slow())
+    with asked(service(engine)) as client:
+        known = {"Idempotency-Key": "order 7"}
+        first, second = (client.post("/v1/tag", json=TEA, headers=known).status_code for _ in range(2))
+
+    assert (first, second) == (503, 200)
+
+
+class Dying(ScriptedEngine):
+    """Dies of its first question, and is another's from then on."""
+
+    def __init__(self, then: ScriptedEngine) -> None:
+        super().__init__()
+        self.then, self.dead = then, False
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        if not self.dead:
+            self.dead = True
+            raise EngineError("out of memory")
+        return self.then.complete(requests)
+
+
+def test_an_engine_that_dies_under_load_is_opened_again_and_everyone_answered() -> None:
+    opened: list[ScriptedEngine] = []
+
+    def open_again() -> ScriptedEngine:
+        opened.append(Slow())
+        return opened[-1]
+
+    dying = Dying(Slow())
+    source = Source(lambda engine: [], open_again)
+    found = Service({"category": Tagger("category", engine=dying)}, source=source)
+    records = [{"title": f"Tea {n}"} for n in range(300)]
+    with asked(found) as client:
+        answer = client.post("/v1/tag:batch", json={"task": "category", "records": records})
+
+    assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["tagged"] * 300
+    assert len(opened) == 1
+
+
+def changed(folder: Path, engine: ScriptedEngine) -> Service:
+    source = Source(lambda opened: [AnyTagger(folder, engine=opened)], lambda: engine)
+    return Service({folder.name: AnyTagger(folder, engine=engine)}, source=source)
+
+
+def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> None:
+    found = changed(shop, ScriptedEngine())
+    with asked(found) as client:
+        versions = [client.get("/v1/tasks/shop").json()["version"]]
+        prompt = shop / "prompt.jinja"
+        good = prompt.read_text("utf-8")
+        for text in (good.replace("Describe it", "Describe this product"), "{% block"):
+            prompt.write_text(text, "utf-8")
+            found.reload()
+            versions.append(client.get("/v1/tasks/shop").json()["version"])
+        metrics = client.get("/metrics").text
+
+    assert versions[0] != versions[1] == versions[2]
+    assert 'tagger_reloads_total{outcome="done"} 1.0' in metrics
+    assert 'tagger_reloads_total{outcome="refused"} 1.0' in metrics
+
+
+def test_personal_data_reaches_neither_model_nor_log_and_comes_back_in_the_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    engine = Slow()
+    caplog.set_level(logging.INFO)
+    with asked(service(engine, mask=True)) as client:
+        body = {"task": "category", "record": {"title": "Tea from anna@example.org, tel. 13800138000"}}
+        answer = client.post("/v1/tag", json=body)
+        (shown,) = client.post("/v1/tasks/category/render", json=body["record"]).json()
+
+    read = engine.history[-1].prompt.record
+    assert "anna" not in read + json.dumps(shown) + caplog.text
+    assert "13800138000" not in read + json.dumps(shown) + caplog.text
+    assert answer.json()["tags"]["category"]["value"] == "Tea"
+
+
+def test_the_audit_log_says_who_asked_for_what_and_no_product_text(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tagger.audit")
+    with asked(service()) as client:
+        client.post("/v1/tag", json={"task": "category", "record": {"title": "Secret Tea"}})
+
+    (line,) = [record for record in caplog.records if record.name == "tagger.audit"]
+    told = {name: getattr(line, name) for name in ("key", "route", "task", "records", "status", "outcome")}
+    assert told == {
+        "key": "anyone", "route": "/v1/tag", "task": "category", "records": 1, "status": 200, "outcome": "tagged"
+    }  # fmt: skip
+    assert "Secret" not in json.dumps(line.__dict__, default=str)
+
+
+def test_logs_are_lines_of_json_with_the_id_of_the_request(tmp_path: Path) -> None:
+    with running(tmp_path) as (at, process):
+        httpx.post(f"{at}/v1/tag", json=TEA, headers={"X-Request-ID": "mine-2"})
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=20)
+
+    lines = [json.loads(line) for line in told.splitlines() if line.startswith("{")]
+    (audit,) = [line for line in lines if line.get("logger") == "tagger.audit" and line["route"] == "/v1/tag"]
+    assert (audit["request_id"], audit["status"]) == ("mine-2", 200)
+
+
+def test_a_service_that_is_told_to_stop_says_so_before_it_closes_its_door(tmp_path: Path) -> None:
+    with running(tmp_path) as (at, process):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ready, answer = httpx.get(f"{at}/readyz"), httpx.post(f"{at}/v1/tag", json=TEA)
+        process.wait(20)
+
+    assert (ready.status_code, answer.status_code) == (503, 200)
+
+
+def test_a_shift_of_labels_shows_in_the_metrics(category: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "category"
+    shutil.copytree(category.folder, folder)
+    tagger = Tagger(folder, engine=Slow())
+    window, made = Window(tagger.task.fields, None), tagger.provenance
+    for n in range(400):
+        window.add(tagger.tag({"title": ("Tea", "Coffee")[n % 2]}))
+    baseline = Baseline(
+        task=made.task, task_version=made.task_version, plan=made.plan, model=made.model, rows_id="x",
+        outcomes=window.outcomes, fields=window.counts(),
+    )  # fmt: skip
+    save_baseline(baseline_file(folder, made.model), baseline)
+    sizes = []
+    for titles in (("Tea", "Coffee"), ("Tea", "Tea")):
+        with asked(Service({"category": Tagger(folder, engine=Slow())})) as client:
+            records = [{"title": titles[n % 2]} for n in range(400)]
+            client.post("/v1/tag:batch", json={"task": "category", "records": records})
+            lines = [line for line in client.get("/metrics").text.splitlines() if 'kind="mix"' in line]
+            sizes.append(float(lines[0].split()[-1]))
+
+    assert sizes[0] == 0
+    assert sizes[1] > 0.25
+
+
+def test_the_pages_of_documentation_ask_no_other_host() -> None:
+    with asked(service()) as client:
+        page = client.get("/docs").text
+        scripts = [part.split('"')[0] for part in page.split('src="')[1:]]
+
+        assert scripts
+        assert all(part.startswith("/") and client.get(part).status_code == 200 for part in scripts)
+        assert "https://" not in page
+
+
+def test_a_batch_is_linked_to_the_requests_that_are_in_it() -> None:
+    from opentelemetry import trace
+    from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from starlette.testclient import TestClient
+
+    from tagger.server import create_app
+
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    trace.set_tracer_provider(provider)
+    app = create_app(service())
+    FastAPIInstrumentor.instrument_app(app)
+    with TestClient(app) as client:
+        client.post("/v1/tag", json=TEA)
+
+    spans = {span.name: span for span in kept.get_finished_spans()}
+    (link,) = spans["batch"].links
+    assert spans["batch"].attributes == {"task": "category", "records": 1}
+    assert link.context.trace_id == spans["POST /v1/tag"].context.trace_id
