@@ -1,13 +1,14 @@
 # make demo   tag the sample catalogue with a real model
 # make test   everything that CI runs: style, types, import contracts, tests on real weights and on vLLM
 # make check  style, types and contracts alone
+# make soak   a service under load and faults (needs wrk: apt-get install wrk)
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test check vllm clean
+.PHONY: demo test check soak vllm clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/tagger demo
@@ -20,6 +21,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(VENV)/.test
+	$(BIN)/python -m eval soak
 
 vllm: $(VENV)/.vllm
 

@@ -1,12 +1,15 @@
-"""python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth"""
+"""python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth|
+baseline|drift|injection|soak|callers"""
 
 from __future__ import annotations
 
 import typer
 
-from eval.cli_bench import bench, growth
+from eval.baseline import baseline, drift
+from eval.cli_bench import bench, callers, growth, soak
 from eval.cli_rows import floor, plan, recall, run
 from eval.cli_runs import again, calibrate, compare, gains, report, robust, slices, table
+from eval.injection import injection
 from tagger.cli import run_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -25,6 +28,11 @@ for command in (
     gains,
     bench,
     growth,
+    baseline,
+    drift,
+    injection,
+    soak,
+    callers,
 ):
     app.command()(command)
 

@@ -26,7 +26,7 @@ from tagger.engines.transformers import TransformersEngine
 from tagger.engines.vllm import VllmEngine
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.plan import Shots
+from tagger.plan import Form, Shots
 from tagger.record import Record
 from tagger.result import Tagging
 from tagger.shots import ShotPool
@@ -51,6 +51,8 @@ class Setting:
     rows: int
     """In a quick run; four times as many in a full one."""
     sides: str
+    form: Form | None = None
+    """How it is asked, if not as the task's plan has it."""
 
     @property
     def name(self) -> str:
@@ -63,7 +65,7 @@ SETTINGS = (
     Setting("category", 0, 0, 24, "abcde"),
     Setting("category", 60, 0, 8, "abcde"),
     Setting("category", 0, 3, 24, "abcde"),
-    Setting("ae-110k", 0, 0, 24, "cde"),
+    Setting("ae-110k", 0, 0, 24, "cde", "dense"),  # what dev rows chose without examples (plans/no-rows)
     Setting("ae-110k", 0, 10, 24, "cde"),
 )
 ROUNDS = 2
@@ -153,7 +155,9 @@ def show(found: Sequence[Rate], limit: Limit, out: Console) -> None:
 
 def _setting(setting: Setting, root: Path, here: TransformersEngine, served: VllmEngine, count: int) -> list[Rate]:
     task, labelled = labelled_set(setting.set, root)
-    plan = task.plan.model_copy(update={"shots": Shots(fixed=setting.fixed, retrieved=setting.retrieved)})
+    asks = [ask.model_copy(update={"form": setting.form or ask.form}) for ask in task.plan.ask]
+    shots = Shots(fixed=setting.fixed, retrieved=setting.retrieved)
+    plan = task.plan.model_copy(update={"ask": tuple(asks), "shots": shots})
     task = replace(task, plan=plan)
     pool = rows(task, labelled, root, "train") if setting.retrieved else []
     drawn = sample(rows(task, labelled, root, DEFAULT_SPLIT), count + 1, 0)

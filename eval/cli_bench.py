@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from eval.cli_options import Model, Root
+from eval.cli_options import EngineName, Model, Root
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
 
@@ -66,3 +66,26 @@ def growth(
             f"{cost.rows:,}", str(cost.shots), f"{cost.seconds:.1f}", f"{cost.rate:,.0f}", f"{cost.mebibytes:,.0f}"
         )
     out.print(table)
+
+
+def soak(
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the load.")] = False,
+) -> None:
+    """Put a service under load and under faults, and print what came of it as JSON; exit code 1 if anything failed."""
+    from eval.soak import soaked
+
+    found = soaked(10 if quick else 1, Console(stderr=True).print)
+    out.print_json(data=found)
+    if not found["passed"]:
+        raise typer.Exit(1)
+
+
+def callers(
+    engine: EngineName = "transformers",
+    model: Model = None,
+    rows: Annotated[int, typer.Option("--rows", min=32, help="Asked in each round by each of the two.")] = 160,
+) -> None:
+    """Print the rates of a bulk run and of 32 callers at once over the same rows, as JSON."""
+    from eval.callers import shared
+
+    out.print_json(data=shared(open_engine(engine, model), rows))

@@ -19,7 +19,7 @@ Split = Annotated[
 NoShots = Annotated[bool, typer.Option("--no-shots", help="Show no train rows of a public set.")]
 Sample = Annotated[int | None, typer.Option("--sample", min=1, help="How many rows to draw; all without it.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
-Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id, or NAME@URL for http.")]
+Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")]
 EngineName = Annotated[str, typer.Option("--engine")]
 Record = Annotated[Path, typer.Argument(help="A run file that `run --record` wrote.")]
 Change = Annotated[str, typer.Option("--change", help=f"Change the judged records: {', '.join(KINDS)}.")]

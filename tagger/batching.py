@@ -141,7 +141,8 @@ class Batcher:
 
     def _asked(self, task: str, batch: list[_Waiting]) -> list[Tagging]:
         """The answers of a batch; an engine that dies of it gets a second try, if it can be brought back."""
-        records, told = [one.record for one in batch], {"task": task, "records": len(batch)}
+        records = [one.record for one in batch]
+        told: dict[str, str | int] = {"task": task, "records": len(batch)}
         links = [trace.Link(one.request) for one in batch if one.request.is_valid]
         with _TRACER.start_as_current_span("batch", links=links, attributes=told):
             tagger = self.taggers[task]

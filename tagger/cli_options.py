@@ -25,7 +25,9 @@ class OutputFormat(StrEnum):
 
 TaskName = Annotated[str, typer.Option("--task", help="A shipped task (`tagger check` lists them) or a folder.")]
 EngineName = Annotated[str, typer.Option("--engine", help="auto, transformers, vllm, http or scripted.")]
-ModelName = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id, or NAME@URL for http.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")
+]
 ShotsFile = Annotated[Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown.")]
 Mapping = Annotated[list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is.")]
 

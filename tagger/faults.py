@@ -28,14 +28,14 @@ class RefusedError(Exception):
 
     def __init__(self, status: int, message: str, hint: str | None = None, after: float | None = None) -> None:
         super().__init__(message)
-        self.status, self.message, self.hint, self.after = status, message, hint, after
+        self.status, self.message, self.hint = status, message, hint
+        self.headers = {"Retry-After": str(round(after))} if after else {}
 
 
 def answer(error: RefusedError) -> Response:
     """A refusal as a response."""
-    after = {"Retry-After": str(round(error.after))} if error.after else {}
     fault = Fault(message=error.message, hint=error.hint, request_id=request_id.get())
-    return JSONResponse(fault.model_dump(exclude_none=True), error.status, after)
+    return JSONResponse(fault.model_dump(exclude_none=True), error.status, error.headers)
 
 
 def answer_faults(app: FastAPI) -> None:
@@ -50,7 +50,9 @@ def _handler(refusal: Callable[..., RefusedError]) -> Callable[[Request, Excepti
 
 def _none_here(error: HTTPException) -> RefusedError:
     hint = "GET /docs lists what there is" if error.status_code in (404, 405) else None
-    return RefusedError(error.status_code, str(error.detail), hint)
+    found = RefusedError(error.status_code, str(error.detail), hint)
+    found.headers |= error.headers or {}  # a wrong method is told the right ones
+    return found
 
 
 def _unreadable(error: RequestValidationError) -> RefusedError:

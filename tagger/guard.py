@@ -1,5 +1,4 @@
-"""Requests in, those of a bearable size on to the application; each has an id, is counted, and stands in the audit log.
-"""
+"""Requests in, those of a bearable size on to the application; each has an id, is counted, and is in the audit log."""
 
 from __future__ import annotations
 

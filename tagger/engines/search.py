@@ -1,9 +1,9 @@
 """A closed set of answers and a way of looking at the model, in; the probabilities of the answers, out.
 
 A label can be spelled by several token paths ("Shirts" as Sh+irts, S+hirts, ...), and its probability is
-the sum over all of them. The search walks the tree of paths from the likeliest open node on, and
-stops when no open node could still change which answer is best, or holds more than `OPEN_MASS`.
-Usually one look decides; labels that share their first token take two.
+the sum over all of them. The search walks the tree of paths, and stops when no open node could still change which
+answer is best, or holds more than `OPEN_MASS`. All that hold more are looked into together: a round of looks costs an
+engine much the same, however many they are. Usually one decides; labels that share their first token take two.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable
     """
     found = [Found(dict.fromkeys(answers, 0.0)) for answers in choices]
     open_nodes = [[Node(request)] for request in range(len(choices))]
-    while todo := [node for request, nodes in enumerate(open_nodes) if (node := _next(nodes, found[request]))]:
+    while todo := [node for request, nodes in enumerate(open_nodes) for node in _due(nodes, found[request])]:
         for node, logprobs in zip(todo, look(todo), strict=True):
             result = found[node.request]
             result.looks += 1
@@ -76,14 +76,13 @@ def search(choices: Sequence[Sequence[bytes]], look: Look, token_bytes: Callable
     return found
 
 
-def _next(nodes: list[Node], found: Found) -> Node | None:
-    """The open node to look into, or None when the answer is settled."""
+def _due(nodes: list[Node], found: Found) -> list[Node]:
+    """The open nodes to look into; none when the answer is settled."""
+    if large := [node for node in nodes if node.mass >= OPEN_MASS]:
+        return large
     node = max(nodes, key=lambda n: n.mass, default=None)
-    if node is None:
-        return None
     first, second = [*sorted(found.masses.values(), reverse=True), 0.0, 0.0][:2]
-    settled = node.mass < OPEN_MASS and node.mass < first - second
-    return None if settled or node.mass <= 1e-6 else node
+    return [node] if node and node.mass > 1e-6 and node.mass >= first - second else []
 
 
 def _settle(

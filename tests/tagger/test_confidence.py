@@ -66,6 +66,19 @@ def test_the_search_finds_the_best_label_where_greedy_decoding_would_not() -> No
     assert seen == [b"", b"Sh"]
 
 
+def test_all_that_may_matter_is_looked_into_in_one_round() -> None:
+    tree = {b"": {2: 0.5, 1: 0.4, 6: 0.1}, b"Sh": {3: 0.9, 4: 0.1}, b"S": {7: 1.0}}
+    rounds: list[list[bytes]] = []
+
+    def look(nodes: Sequence[Node]) -> list[dict[int, float]]:
+        rounds.append([node.prefix for node in nodes])
+        return scripted_look(tree, [])(nodes)
+
+    search([[b"Shirts", b"Shorts", b"Tea"]], look, VOCABULARY.__getitem__)
+
+    assert rounds[:2] == [[b""], [b"Sh", b"S"]]
+
+
 def test_the_search_does_not_look_where_nothing_can_change() -> None:
     tree = {b"": {6: 0.985, 2: 0.015}}
     seen: list[bytes] = []
