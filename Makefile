@@ -1,6 +1,7 @@
 # make demo   tag the sample catalogue with a real model
 # make test   everything that CI runs: style, types, import contracts, tests on real weights and on vLLM
 # make check  style, types and contracts alone
+# make audit  known vulnerabilities in the versions that images are built with (asks PyPI)
 # make soak   a service under load and faults (needs wrk: apt-get install wrk)
 
 PYTHON ?= python3.11
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test check soak vllm clean
+.PHONY: demo test check audit soak vllm clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/tagger demo
@@ -21,6 +22,10 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(VENV)/.test
+	$(PIP) --quiet pip-audit
+	$(BIN)/pip-audit --requirement tagger/deploy/constraints.txt --no-deps --disable-pip
 
 soak: $(VENV)/.test
 	$(BIN)/python -m eval soak

@@ -7,8 +7,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -23,11 +24,12 @@ from tagger.asking import Asker
 from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, ShotsFile, TaskName, err, mapped, out
 from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
-from tagger.run import Progress, tag_file
+from tagger.run import Progress, refuse_other, tag_file
 from tagger.sinks import MANIFEST, read_manifest
 from tagger.sources import catalogue, count, left_out
 from tagger.task import load_task
 
+EVERY, RUNNING = 30.0, "running"
 STOPPED = 130
 """Exit code of a run that was told to stop, as of a process that Ctrl-C has ended."""
 
@@ -77,8 +79,11 @@ def tag(
     ] = None,
 ) -> None:
     """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
-    columns, named = load_task(task).columns, mapped(mapping)
-    next(catalogue(source, columns, named))  # a source that does not fit is found before a model loads
+    loaded, named = load_task(task), mapped(mapping)
+    next(catalogue(source, loaded.columns, named))  # what does not fit is found before a model loads
+    if shots:
+        loaded.read_examples(shots)
+    refuse_other(folder, {"task": loaded.id, "task_version": loaded.version})
     if others := left_out(source):
         told = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
         err.print(f"[bold]not read, for their format:[/] {escape(told)}", soft_wrap=True)
@@ -101,7 +106,7 @@ def status(folder: Folder) -> None:
     if not (folder / ANSWERS).is_file():
         raise SourceError("no run was begun there", where=str(folder))
     with Answers(folder) as answers:
-        facts = {name: answers.fact(name) for name in ("command", "made", "rows", "at")}
+        facts = {name: answers.fact(name) for name in ("command", "made", "rows", "at", "asked", "begun")}
     table = Table(show_header=False)
     job = _job(facts["command"])
     for name, value in (facts["made"] or {}).items():
@@ -112,8 +117,14 @@ def status(folder: Folder) -> None:
     table.add_row(
         "rows", f"{facts['rows'] or 0:,}" + (f" of about {job.rows:,}" if job else "") + f", last seen {seen}"
     )
-    for name, value in _state(folder).items():
+    state = _state(folder)
+    for name, value in state.items():
         table.add_row(name, escape(value))
+    if facts["asked"] and facts["at"] > facts["begun"]:
+        rate = facts["asked"] / (facts["at"] - facts["begun"])
+        left = timedelta(seconds=round((job.rows - facts["rows"]) / rate)) if job else None
+        ahead = f", about {left} left" if left and state["state"] == RUNNING else ""
+        table.add_row("rate", f"{rate:,.1f} records asked a second{ahead}")
     out.print(table)
 
 
@@ -198,7 +209,7 @@ def _state(folder: Path) -> dict[str, str]:
         with claimed(folder):
             pass
     except SourceError:
-        return {"state": "running"}
+        return {"state": RUNNING}
     if not (folder / MANIFEST).is_file():
         return {"state": "stopped: the same command goes on"}
     facts = read_manifest(folder)
@@ -221,24 +232,28 @@ def _short(count: int) -> str:
 
 @contextmanager
 def _bar(job: Job) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar with rate, time left, tokens and what goes wrong."""
+    """A progress bar with rate, time left, tokens and what goes wrong; into a file a line every EVERY seconds."""
     columns = (BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
     with Bar(*columns, console=err) as bar:
-        line = bar.add_task("", total=job.rows)
+        line, said = bar.add_task("", total=job.rows), [monotonic()]
 
         def show(done: Progress) -> None:
             speed = bar.tasks[0].speed
             rate = [f"{speed:,.1f}/s"] if speed else []
             tokens = [f"{_short(n)} {what}" for what, n in done.tokens.items()]
             wrong = [f"{n:,} {name}" for name, n in done.outcomes.items() if name != "tagged"]
-            bar.update(line, completed=done.rows + done.partly, description=", ".join([*rate, *tokens, *wrong]))
+            rows, told = done.rows + done.partly, ", ".join([*rate, *tokens, *wrong])
+            bar.update(line, completed=rows, description=told)
+            if not err.is_terminal and monotonic() - said[-1] >= EVERY:
+                said.append(monotonic())
+                err.print(f"{rows:,} of about {job.rows:,} rows, {told}", soft_wrap=True, highlight=False)
 
         yield show
 
 
 @contextmanager
 def _asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed; pressed twice, it ends the process as ever."""
+    """Whether Ctrl-C was pressed, or SIGTERM came; the second time ends the process as ever."""
     pressed: list[Any] = []
 
     def press(*_: Any) -> None:
@@ -247,8 +262,9 @@ def _asked_to_stop() -> Iterator[Callable[[], bool]]:
         pressed.append(True)
         err.print("stopping when what is being asked is answered (Ctrl-C again: at once)")
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {kind: signal.signal(kind, press) for kind in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: bool(pressed)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -29,7 +29,9 @@ ModelName = Annotated[
     str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")
 ]
 ShotsFile = Annotated[Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown.")]
-Mapping = Annotated[list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is.")]
+Mapping = Annotated[
+    list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is; id=NAME too.")
+]
 
 
 def mapped(pairs: list[str] | None) -> dict[str, str]:

@@ -9,6 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from pydantic import Field as Setting
 
+ID = "id"
+"""The column with the name of a row, where a mapping does not say another."""
+
 
 class Column(BaseModel):
     """An input column of a task: what it holds and under which names a catalogue may call it."""
@@ -57,7 +60,7 @@ def read_record(
     where = where or f"row {name}"
     if not isinstance(row, Mapping):
         return Rejected(name, f"expected an object with columns, found {_shown(row)}", where)
-    identity = row.get("id")
+    identity = row.get((mapping or {}).get(ID, ID))
     if isinstance(identity, float) and identity.is_integer():  # how tables hold whole numbers beside absent ones
         identity = int(identity)
     if isinstance(identity, bool | list | dict):

@@ -18,7 +18,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from tagger.answers import Answers, claimed, content_key
+from tagger.answers import ANSWERS, Answers, claimed, content_key
 from tagger.asking import Answered, Asker, Here
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
@@ -106,11 +106,22 @@ def _claim(answers: Answers, tagger: Tagger, out: Path) -> None:
     before = answers.fact("made")
     if before is None and (out / MANIFEST).is_file():
         raise SourceError("the folder holds a run without its answers", where=str(out), hint="choose another --out")
-    if before is not None and before != made:
-        name = next(name for name in made if made[name] != before.get(name))
-        told = f"the folder holds tags of another {name.replace('_', ' ')}: {before.get(name)}, now {made[name]}"
-        raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")
+    _refuse_other(out, before, made)
     answers.note(made=made)
+
+
+def refuse_other(out: Path, made: Mapping[str, Any]) -> None:
+    """Raise SourceError if the folder holds a run of which one of these facts (result.py: Provenance) is another."""
+    if (out / ANSWERS).is_file():
+        with claimed(out), Answers(out) as answers:
+            _refuse_other(out, answers.fact("made"), made)
+
+
+def _refuse_other(out: Path, before: Mapping[str, Any] | None, made: Mapping[str, Any]) -> None:
+    other = next((name for name in made if made[name] != before.get(name)), None) if before else None
+    if before and other:
+        told = f"the folder holds tags of another {other.replace('_', ' ')}: {before.get(other)}, now {made[other]}"
+        raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")
 
 
 @dataclass
@@ -133,6 +144,7 @@ class _Run:
     """Whether a record that stands for others has no answer yet: what they get is not the last word."""
 
     def __post_init__(self) -> None:
+        self.begun = time()
         finished = (self.out / MANIFEST).is_file()
         self.number = read_manifest(self.out)["run"] + 1 if finished else self.answers.fact("run") or 1
 
@@ -246,7 +258,8 @@ class _Run:
         self._tell()
 
     def _tell(self) -> None:
-        self.answers.note(rows=self.done.rows + self.done.partly, at=time())
+        rows, asked = self.done.rows + self.done.partly, self.done.asked
+        self.answers.note(rows=rows, asked=asked, begun=self.begun, at=time())
         self.progress(self.done)
 
     def _heed(self) -> None:

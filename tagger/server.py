@@ -31,7 +31,7 @@ MOST_RECORDS = 10_000
 WINDOW = 512
 """Records of one batch that wait at once: what a slow reader can hold."""
 EXAMPLE: dict[str, JsonValue] = {"title": "Sencha Green Tea Bags, 100 Count"}
-FAULTS: dict[int | str, dict[str, Any]] = {n: {"model": Fault} for n in (401, 403, 404, 413, 422, 429, 503, 504)}
+FAULTS: dict[int | str, dict[str, Any]] = {n: {"model": Fault} for n in (400, 401, 403, 404, 413, 422, 429, 503, 504)}
 LINES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}, "description": "A line for each record"}
 }

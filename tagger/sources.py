@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tagger.errors import SourceError
-from tagger.record import Column, Record, Rejected, column_key, printable, read_record
+from tagger.record import ID, Column, Record, Rejected, column_key, printable, read_record
 
 FORMATS = (".jsonl", ".csv", ".parquet")
 
@@ -179,7 +179,7 @@ def records(
             choose(row)
             checked = True
         record = read_record(row, columns, name, mapping, where)
-        if isinstance(row, Mapping) and row.get("id") not in (None, "") and not seen.add(record.id):
+        if record.id != name and not seen.add(record.id):
             yield Rejected(record.id, f"id {record.id!r} stands already on an earlier row", where)
             continue
         yield record
@@ -199,8 +199,12 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str) -> list[str]:
     """The keys of a row that a task reads; SourceError if a required column has none."""
-    if unknown := [name for name in mapping if name not in columns]:
+    if unknown := [name for name in mapping if name not in columns and name != ID]:
         raise SourceError(f"--map names column {unknown[0]!r}; the task has: {', '.join(columns)}", where=where)
+    if ID in mapping and mapping[ID] not in row:
+        raise SourceError(
+            f"no column {mapping[ID]!r} for the id (the file has: {', '.join(map(str, row))})", where=where
+        )
     for name, column in columns.items():
         if column.required and column_key(row, name, column, mapping) is None:
             found = ", ".join(map(str, row))
@@ -210,7 +214,7 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
                 hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
             )
     keys = {column_key(row, name, column, mapping) for name, column in columns.items()}
-    return [name for name in row if name in keys or name == "id"]
+    return [name for name in row if name in keys or name == mapping.get(ID, ID)]
 
 
 def _jsonl(path: Path, choose: Choose) -> Iterator[Any]:
@@ -241,7 +245,7 @@ def _csv(path: Path, choose: Choose) -> Iterator[Any]:
                 else:
                     yield row
         except csv.Error as error:
-            raise SourceError(f"not CSV: {error}", where=str(path)) from None
+            raise SourceError(f"not CSV: {error}", where=f"{path}, after line {table.line_num}") from None
 
 
 def _parquet(path: Path, choose: Choose) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 import promql_parser
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
@@ -259,3 +262,12 @@ def test_panels_lie_beside_each_other_and_ask_one_source() -> None:
     assert len(set(places)) == len(places) == len({panel["id"] for panel in board["panels"]})
     assert {panel["datasource"]["uid"] for panel in board["panels"]} == {"${datasource}"}
     assert {v["name"] for v in board["templating"]["list"]} == {"datasource", "instance", "task"}
+
+
+def test_all_that_an_image_installs_is_pinned_as_the_project_wants_it() -> None:
+    pinned = dict(line.split("==") for line in text("constraints.txt").splitlines() if not line.startswith("#"))
+    extras = tomllib.loads((DEPLOY.parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*extras["dependencies"], *(r for e in ("cpu", "serve") for r in extras["optional-dependencies"][e])]
+
+    for requirement in map(Requirement, wanted):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement

@@ -13,8 +13,10 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.errors import SourceError
+from tagger.record import Column, Rejected
 from tagger.run import tag_file
 from tagger.sinks import Format
+from tagger.sources import records
 
 GOOD = {"id": "a", "title": "Acme tea"}
 
@@ -176,3 +178,21 @@ def test_a_full_disk_is_one_error(tmp_path: Path) -> None:
 
     with pytest.raises(SourceError, match="cannot write: No space left on device"):
         tag_file(Tagger("category", engine=ScriptedEngine()), tmp_path / "in.jsonl", tmp_path / "out")
+
+
+def test_the_id_may_stand_in_another_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("sku,title\nA1,Tea\nA2,Coffee\nA1,Tea\n", "utf-8")
+
+    found = list(records(tmp_path / "a.csv", {"title": Column()}, {"id": "sku"}))
+
+    assert [one.id for one in found] == ["A1", "A2", "A1"]
+    assert isinstance(found[2], Rejected)
+    with pytest.raises(SourceError, match="no column 'ean' for the id"):
+        list(records(tmp_path / "a.csv", {"title": Column()}, {"id": "ean"}))
+
+
+def test_a_broken_quote_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('title\nTea\n"Coffee" beans\n', "utf-8")
+
+    with pytest.raises(SourceError, match="after line 2"):
+        list(records(tmp_path / "a.csv", {"title": Column()}))
