@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from unittest import SkipTest
 from typing import Any
+from unittest import SkipTest
 
 import pytest
 import schemathesis
