@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from contextvars import ContextVar
 
+from tagger.masking import hidden
+
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Of the request that is being answered."""
 AUDIT = logging.getLogger("tagger.audit")
@@ -18,11 +20,13 @@ def log_as_json() -> None:
     lines = logging.StreamHandler()
     names = ["levelname", "name", "message"]
     lines.setFormatter(JsonFormatter(names, timestamp=True, rename_fields={"levelname": "level", "name": "logger"}))
-    lines.addFilter(_with_request)
+    lines.addFilter(_completed)
     logging.basicConfig(level=logging.INFO, handlers=[lines], force=True)
 
 
-def _with_request(record: logging.LogRecord) -> bool:
+def _completed(record: logging.LogRecord) -> bool:
+    """Add the request, and take personal data out: an error may quote what a person wrote."""
     if found := request_id.get():
         record.request_id = found
+    record.msg, record.args = hidden(record.getMessage()), ()
     return True
