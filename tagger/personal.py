@@ -1,7 +1,8 @@
 """A text in, the personal data in it out: where each piece stands, and of which kind it is.
 
-Found are e-mail addresses, phone, Chinese identity and US social security numbers, payment cards and IBANs. Checksums (stdnum), number plans (phonenumbers) and the words around a number keep article numbers, sizes and
-prices as they are. Names, postal addresses and IP addresses are not looked for.
+Found are e-mail addresses, phone, Chinese identity and US social security numbers, payment cards and IBANs. Checksums
+(stdnum), number plans (phonenumbers) and the words around a number keep article numbers, sizes and prices as they are.
+Names, postal addresses and IP addresses are not looked for.
 """
 
 from __future__ import annotations
