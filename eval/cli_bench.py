@@ -13,6 +13,7 @@ from rich.table import Table
 from eval.cli_options import EngineName, Model, Root
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
+from tagger.weights import DEFAULT_CPU
 
 out = Console()
 
@@ -89,3 +90,18 @@ def callers(
     from eval.callers import shared
 
     out.print_json(data=shared(open_engine(engine, model), rows))
+
+
+def int8(
+    root: Annotated[Path, typer.Option("--root", help="Folder of the public sets.")],
+    name: Annotated[str, typer.Option("--set", help="Whose dev rows.")] = "category",
+    model: Annotated[str, typer.Option("--model", help="A bundle, a folder or a hub id.")] = DEFAULT_CPU,
+    rows: Annotated[int, typer.Option("--rows", min=8)] = 100,
+) -> None:
+    """Say what eight-bit weights cost and gain on processor cores."""
+    from eval.int8 import forms
+
+    table = Table("weights", "rows/s", "right", "same as float32")
+    for form in forms(name, root, model, rows):
+        table.add_row(form.name, f"{form.rate:.1f}", str(form.right), str(form.same))
+    out.print(table)
