@@ -49,12 +49,9 @@ def serve(
         raise SettingsError("two tasks have one name", where="--task", hint="rename the folder of one of them")
     err.print(f"opening engine {engine} ...")
     adapters = any(task.definition.adapter for task in loaded)
-    source = Source(
-        lambda opened: [Tagger(load_task(task), engine=opened) for task in tasks],
-        lambda: open_engine(engine, model, adapters=adapters),
-    )
-    taggers = {tagger.task.id: tagger for tagger in source.load(source.open())}
-    service = Service(taggers, known, source, jobs, mask)
+    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters))
+    opened = source.open()
+    service = Service({task.id: Tagger(task, engine=opened) for task in loaded}, known, source, jobs, mask)
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
     answer(service, host, port)
 
@@ -81,8 +78,8 @@ def key(
     if keys.is_file() and name in {known.name for known in read_keys(keys).by_hash.values()}:
         raise SettingsError(f"there is a key called {name!r}", where=str(keys), hint="take another name")
     text = new_key()
-    if not name.strip() or '"' in name:
-        raise SettingsError("a key needs a name, without quotation marks", where="NAME")
+    if not name.strip() or not name.isprintable() or set(name) & {'"', "\\"}:
+        raise SettingsError("a key needs a name in printable characters, none of them a quotation mark", where="NAME")
     with keys.open("a", encoding="utf-8") as file:
         file.write(("\n" if file.tell() else "") + entry(name, text, tuple(tasks or ())))
     keys.chmod(0o600)

@@ -69,14 +69,24 @@ class Client:
 
     def stream(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Tagging]:
         """The taggings of many records, in order, a piece at a time."""
-        for first, piece in _pieces(records):
-            yield from _taggings(self._send("POST", "/v1/tag:batch", json=self._body(first, piece)))
+        for first, piece in (pieces := _Pieces(records)):
+            try:
+                answer = self._send("POST", "/v1/tag:batch", json=self._body(first, piece))
+            except _TooLargeError as error:
+                pieces.halve(first, piece, error)
+            else:
+                yield from _taggings(answer)
 
     async def astream(self, records: Iterable[Mapping[str, Any]]) -> AsyncIterator[Tagging]:
         """`stream` without blocking the event loop."""
-        for first, piece in _pieces(records):
-            for tagging in _taggings(await self._asend("POST", "/v1/tag:batch", json=self._body(first, piece))):
-                yield tagging
+        for first, piece in (pieces := _Pieces(records)):
+            try:
+                answer = await self._asend("POST", "/v1/tag:batch", json=self._body(first, piece))
+            except _TooLargeError as error:
+                pieces.halve(first, piece, error)
+            else:
+                for tagging in _taggings(answer):
+                    yield tagging
 
     def fields(self) -> list[str]:
         """The fields of the task."""
@@ -115,12 +125,34 @@ class Client:
         raise AssertionError("an attempt returns or raises")
 
 
-def _pieces(records: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
-    """Records in lists of PIECE, each with the number of its first."""
-    left, first = iter(records), 1
-    while piece := list(islice(left, PIECE)):
-        yield first, piece
-        first += len(piece)
+class _TooLargeError(SettingsError):
+    """More at once than the service, or the key, takes."""
+
+
+class _Pieces:
+    """Records in lists of PIECE, each with the number of its first; one that is too large comes again in halves."""
+
+    def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
+        self._records, self._size = iter(records), PIECE
+        self._again: list[tuple[int, list[Mapping[str, Any]]]] = []
+
+    def __iter__(self) -> Iterator[tuple[int, list[Mapping[str, Any]]]]:
+        first = 1
+        while True:
+            while self._again:
+                yield self._again.pop(0)
+            if not (piece := list(islice(self._records, self._size))):
+                return
+            yield first, piece
+            first += len(piece)
+
+    def halve(self, first: int, piece: list[Mapping[str, Any]], error: _TooLargeError) -> None:
+        """Give a piece again in two parts, and smaller ones from now on; raises the error for a single record."""
+        half = len(piece) // 2
+        if not half:
+            raise error
+        self._again[:0] = [(first, piece[:half]), (first + half, piece[half:])]
+        self._size = min(self._size, half)
 
 
 def _taggings(answer: httpx.Response) -> Iterator[Tagging]:
@@ -156,6 +188,10 @@ def _plain(error: httpx.HTTPError) -> EngineError | SettingsError:
         told = answer.json()
     except ValueError:
         told = {}
-    kind = EngineError if answer.status_code >= 500 or answer.status_code in AGAIN else SettingsError
+    kind: type[EngineError | SettingsError] = SettingsError
+    if answer.status_code >= 500 or answer.status_code in AGAIN:
+        kind = EngineError
+    elif answer.status_code == 413:
+        kind = _TooLargeError
     message = told.get("message") or f"status {answer.status_code}"
     return kind(str(message), where=str(answer.url), hint=told.get("hint"))

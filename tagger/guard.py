@@ -1,8 +1,10 @@
-"""Requests in, those of a bearable size on to the application; each has an id, is counted, and is in the audit log."""
+"""Requests in, those of known callers and a bearable size on to the application; each has an id and is logged."""
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
 from uuid import uuid4
@@ -11,30 +13,63 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tagger.faults import RefusedError, answer
+from tagger.keys import Key
 from tagger.logs import AUDIT, request_id
 from tagger.meters import Meters
 
+_LOG = logging.getLogger(__name__)
 MOST_BYTES, MOST_FILE_BYTES = 8 << 20, 4 << 30
 """Of a request's body, and of a file that is handed in."""
+CLOSED = ("/v1/", "/metrics")
+"""How the paths begin that are not for strangers; of those not even the body of a request is read."""
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a caller may call its request."""
 
 
 class Guard:
-    """The outermost layer. `files` is the path at which files are handed in."""
+    """The outermost layer. `files` is the path at which files are handed in; `known` gives the caller that a header
+    Authorization names, and raises RefusedError for strangers."""
 
-    def __init__(self, app: ASGIApp, meters: Meters, files: str) -> None:
-        self._app, self._meters, self._files = app, meters, files
+    def __init__(self, app: ASGIApp, meters: Meters, files: str, known: Callable[[str | None], Key]) -> None:
+        self._app, self._meters, self._files, self._known = app, meters, files, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        most = MOST_FILE_BYTES if scope["path"] == self._files else MOST_BYTES
-        called = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        called = headers.get(b"x-request-id", "")
         name = called if ID.fullmatch(called) else uuid4().hex
-        read, status, begun = 0, 0, perf_counter()
+        status, begun = 0, perf_counter()
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
+            await send(message)
+
+        before = request_id.set(name)
+        try:
+            if scope["path"].startswith(CLOSED):
+                self._known(headers.get(b"authorization"))
+            await self._measured(scope, receive, watched)
+        except RefusedError as error:
+            if not status:
+                await answer(error)(scope, receive, watched)
+        except Exception:  # it is nobody's mistake but the program's: the log has it, under the id that is told
+            _LOG.exception("a request could not be answered")
+            if not status:
+                await answer(RefusedError(500, "something went wrong in the service"))(scope, receive, watched)
+        finally:
+            self._told(scope, status or 500, perf_counter() - begun)
+            request_id.reset(before)
+
+    async def _measured(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what is of a bearable size; RefusedError beyond, if nothing was answered yet."""
+        most = MOST_FILE_BYTES if scope["path"] == self._files else MOST_BYTES
+        read = 0
 
         async def counted() -> Message:
             nonlocal read
@@ -42,31 +77,14 @@ class Guard:
             read += len(message.get("body", b""))
             return {"type": "http.disconnect"} if read > most else message
 
-        async def watched(message: Message) -> None:
-            nonlocal status
+        async def bearable(message: Message) -> None:
             if read <= most:
-                status = message.get("status", status)
-                await send(named(message))
+                await send(message)
 
-        def named(message: Message) -> Message:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", name.encode())]
-            return message
-
-        async def refused(message: Message) -> None:
-            await send(named(message))
-
-        before = request_id.set(name)
-        try:
-            with suppress(ClientDisconnect):  # nobody is there to be told, unless it was this guard who hung up
-                await self._app(scope, counted, watched)
-            if read > most and not status:
-                status = 413
-                error = RefusedError(status, f"the body is larger than {most >> 20} MiB", "send fewer records")
-                await answer(error)(scope, receive, refused)
-        finally:
-            self._told(scope, status or 500, perf_counter() - begun)
-            request_id.reset(before)
+        with suppress(ClientDisconnect):  # nobody is there to be told, unless it was this guard who hung up
+            await self._app(scope, counted, bearable)
+        if read > most:
+            raise RefusedError(413, f"the body is larger than {most >> 20} MiB", "send fewer records")
 
     def _told(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")

@@ -16,8 +16,6 @@ from tagger.keys import Key
 from tagger.service import Service
 
 PATH = "/v1/jobs"
-MOST_UNFINISHED = 20
-"""Jobs of one caller that wait or run."""
 PIECE = 1 << 20
 """Bytes of an answer that are read at once."""
 Form = Annotated[Literal["jsonl", "csv", "parquet"], Query(description="What the file is.")]
@@ -51,13 +49,8 @@ def router(service: Service) -> APIRouter:
     ) -> Told:
         """Hand in a file as the body of the request; it is tagged in the background."""
         await service.tagger(key, task)
-        jobs = _jobs(service)
-        if sum(job.state in ("waiting", "running") for job in jobs.of(key.name)) >= MOST_UNFINISHED:
-            raise RefusedError(429, f"{MOST_UNFINISHED} jobs of yours are not finished yet", after=60)
         try:
-            told = await jobs.add(key.name, task, form, request.stream(), idempotency)
-        except ValueError as error:
-            raise RefusedError(422, str(error), "take a new key") from None
+            told = await _jobs(service).add(key.name, task, form, request.stream(), idempotency)
         except OSError as error:
             raise RefusedError(507, f"the file cannot be kept: {error.strerror or error}") from None
         response.headers["Location"] = f"{PATH}/{told.id}"

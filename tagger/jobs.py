@@ -1,4 +1,4 @@
-"""Files that callers hand in, in; folders of tags out, one after another, in the background.
+"""Files that callers hand in, in; folders of tags out, in the background; of each caller one after another.
 
 A job is a folder: what was asked for (job.json), the file, and the output of a bulk run (run.py). A service that is
 started again goes on with those that have no manifest yet, so nothing that was accepted is lost. Records are asked
@@ -10,36 +10,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal
+from typing import Literal
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-from tagger.asking import Answered, Stop
 from tagger.batching import ClosedError
-from tagger.errors import EngineError, TaggerError
+from tagger.errors import SourceError
+from tagger.faults import RefusedError
 from tagger.pipeline import Tagger
+from tagger.queued import Shared
 from tagger.record import Record
 from tagger.result import Tagging
-from tagger.run import Progress, tag_file
+from tagger.run import Progress, refuse_other, tag_file
 from tagger.sinks import MANIFEST, read_manifest, shards, write_whole
 from tagger.sources import catalogue
 
 _LOG = logging.getLogger(__name__)
 FACTS, TAGS = "job.json", "tags"
-WINDOW = 512
-"""Records of a job that wait at once."""
+RUNNING, UNFINISHED = 8, 20
+"""Jobs that run at once, and jobs of one caller that arrive, wait or run."""
+KEPT = timedelta(days=7)
+"""How long the tags of a job can be fetched after it was handed in."""
 State = Literal["waiting", "running", "finished", "failed"]
-Ask = Callable[[str, str, Record], Awaitable[Tagging]]
-"""Caller, task and record -> its tagging, however long it takes."""
+Ask = Callable[[str, Tagger, Record], Awaitable[Tagging]]
+"""Caller, tagger and record -> its tagging, however long it takes."""
 
 
 class Wanted(BaseModel):
@@ -74,9 +77,21 @@ class _Job:
     wanted: Wanted
     folder: Path
     state: State = "waiting"
-    progress: Progress = field(default_factory=Progress)
+    rows: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     dropped: Event = field(default_factory=Event)
+
+    def finish(self) -> None:
+        facts = read_manifest(self.folder / TAGS)
+        self.state, self.rows, self.outcomes = "finished", facts["rows"], facts["outcomes"]
+
+    def told(self) -> Told:
+        wanted, outcomes = self.wanted, dict(self.outcomes)
+        return Told(
+            id=wanted.id, task=wanted.task, state=self.state, made=wanted.made, rows=self.rows, outcomes=outcomes,
+            reason=self.reason,
+        )  # fmt: skip
 
 
 class Jobs:
@@ -85,120 +100,135 @@ class Jobs:
     def __init__(self, folder: Path, taggers: Mapping[str, Tagger], ask: Ask) -> None:
         self._folder, self._taggers, self._ask = folder, taggers, ask
         self._jobs: dict[str, _Job] = {}
+        self._arriving: Counter[str] = Counter()
         self._closing = Event()
-        self._some = asyncio.Event()
-        self._worker: asyncio.Task[None] | None = None
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._threads = ThreadPoolExecutor(RUNNING)  # of their own: they wait for threads that answer
         folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.glob(f"*/{FACTS}")):
-            wanted = Wanted.model_validate_json(path.read_text("utf-8"))
-            done = (path.parent / TAGS / MANIFEST).is_file()
-            self._jobs[wanted.id] = _Job(wanted, path.parent, "finished" if done else "waiting")
+        for path in folder.iterdir():
+            if not (path / FACTS).is_file():  # a file that had not come whole, or a job that was dropped
+                shutil.rmtree(path, ignore_errors=True)
+                continue
+            wanted = Wanted.model_validate_json((path / FACTS).read_text("utf-8"))
+            self._jobs[wanted.id] = job = _Job(wanted, path)
+            if (path / TAGS / MANIFEST).is_file():
+                job.finish()
 
     async def start(self) -> None:
-        """Begin to work, first on what an earlier process has left."""
-        self._worker = asyncio.create_task(self._work())
+        """Go on with what an earlier process has left."""
+        for caller in {job.wanted.caller for job in self._jobs.values()}:
+            self._wake(caller)
 
     async def stop(self) -> None:
         """Stop at once; what is answered is kept, and the next start goes on there."""
         self._closing.set()
-        self._some.set()
-        if self._worker:
-            await self._worker
+        await asyncio.gather(*self._at_work.values())
+        self._threads.shutdown()
 
     async def add(
         self, caller: str, task: str, form: str, content: AsyncIterator[bytes], key: str | None = None
     ) -> Told:
         """Take a file in. A file that came under the same `key` of the same caller is the same job.
 
-        Raises SourceError for a file that does not fit the task, ValueError where the key came with another file.
+        Raises SourceError for a file that does not fit the task, RefusedError where the key came with another file and
+        for more than UNFINISHED jobs, OSError where the file cannot be kept.
         """
+        mine = [job for job in self._jobs.values() if job.wanted.caller == caller]
+        if sum(job.state in ("waiting", "running") for job in mine) + self._arriving[caller] >= UNFINISHED:
+            raise RefusedError(429, f"{UNFINISHED} jobs of yours are not finished yet", after=60)
         wanted = Wanted(
             id=uuid4().hex, caller=caller, task=task, format=form, made=datetime.now(UTC), digest="", key=key
         )
         folder = self._folder / wanted.id
-        source = folder / f"catalogue.{form}"
-        folder.mkdir()
+        self._arriving[caller] += 1
         try:
-            digest = blake2b(digest_size=16)
-            with source.open("wb") as file:
-                async for part in content:
-                    digest.update(part)
-                    await asyncio.to_thread(file.write, part)
-            wanted = wanted.model_copy(update={"digest": digest.hexdigest()})
-            await asyncio.to_thread(lambda: next(catalogue(source, self._taggers[task].task.columns)))
-            if key and (before := self._of_key(caller, key)):
-                if (before.wanted.digest, before.wanted.task) != (wanted.digest, task):
-                    raise ValueError("this Idempotency-Key came with another file before")
-                shutil.rmtree(folder)
-                return self._told(before)
-            write_whole(folder / FACTS, wanted.model_dump_json(indent=1) + "\n")
+            job = await self._arrived(wanted, folder, content)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self._jobs[wanted.id] = job = _Job(wanted, folder)
-        self._some.set()
-        return self._told(job)
+        finally:
+            self._arriving[caller] -= 1
+        self._wake(caller)
+        return job.told()
 
     def of(self, caller: str) -> list[Told]:
         """A caller's jobs, the oldest first."""
         mine = (job for job in self._jobs.values() if job.wanted.caller == caller)
-        return [self._told(job) for job in sorted(mine, key=lambda job: job.wanted.made)]
+        return [job.told() for job in sorted(mine, key=lambda job: job.wanted.made)]
 
     def told(self, caller: str, name: str) -> Told | None:
         """How far a job is; None for one that the caller has not got."""
-        return self._told(job) if (job := self._mine(caller, name)) else None
+        return job.told() if (job := self._mine(caller, name)) else None
 
     def tags(self, caller: str, name: str) -> list[Path]:
         """The files of JSON lines that a finished job has made, in order; none before it is finished."""
         job = self._mine(caller, name)
         return shards(job.folder / TAGS) if job and job.state == "finished" else []
 
-    async def drop(self, caller: str, name: str) -> bool:
-        """Stop a job and forget it with all its files; False for one that the caller has not got."""
-        if (job := self._mine(caller, name)) is None:
-            return False
-        job.dropped.set()
-        del self._jobs[name]
-        if job.state != "running":  # else it goes when the work on it ends
-            await asyncio.to_thread(shutil.rmtree, job.folder)
-        return True
+    async def drop(self, caller: str, name: str) -> None:
+        """Stop a job of the caller, and forget it with all its files."""
+        if job := self._mine(caller, name):
+            await self._forget(job)
 
     @property
     def unfinished(self) -> int:
         """Jobs that wait or run."""
         return sum(job.state in ("waiting", "running") for job in self._jobs.values())
 
+    async def _arrived(self, wanted: Wanted, folder: Path, content: AsyncIterator[bytes]) -> _Job:
+        folder.mkdir()
+        source, digest = folder / f"catalogue.{wanted.format}", blake2b(digest_size=16)
+        with source.open("wb") as file:
+            async for part in content:
+                digest.update(part)
+                await asyncio.to_thread(file.write, part)
+        wanted = wanted.model_copy(update={"digest": digest.hexdigest()})
+        await asyncio.to_thread(lambda: next(catalogue(source, self._taggers[wanted.task].task.columns)))
+        for before in self._jobs.values() if wanted.key else ():
+            if (before.wanted.caller, before.wanted.key) == (wanted.caller, wanted.key):
+                if any(getattr(before.wanted, name) != getattr(wanted, name) for name in ("digest", "task", "format")):
+                    raise RefusedError(422, "this Idempotency-Key came with another file before", "take a new key")
+                shutil.rmtree(folder)
+                return before
+        write_whole(folder / FACTS, wanted.model_dump_json(indent=1) + "\n")
+        self._jobs[wanted.id] = job = _Job(wanted, folder)
+        return job
+
     def _mine(self, caller: str, name: str) -> _Job | None:
         job = self._jobs.get(name)
         return job if job and job.wanted.caller == caller else None
 
-    def _of_key(self, caller: str, key: str) -> _Job | None:
-        mine = (job for job in self._jobs.values() if job.wanted.caller == caller)
-        return next((job for job in mine if job.wanted.key == key), None)
+    async def _forget(self, job: _Job) -> None:
+        job.dropped.set()
+        del self._jobs[job.wanted.id]
+        (job.folder / FACTS).unlink(missing_ok=True)  # what is left of it now, the next start clears away
+        if job.state != "running":
+            await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
 
-    def _told(self, job: _Job) -> Told:
-        wanted, done = job.wanted, job.progress
-        told = Told(id=wanted.id, task=wanted.task, state=job.state, made=wanted.made, reason=job.reason)
-        if job.state == "finished":
-            facts = read_manifest(job.folder / TAGS)
-            return told.model_copy(update={"rows": facts["rows"], "outcomes": facts["outcomes"]})
-        return told.model_copy(update={"rows": done.rows + done.partly, "outcomes": dict(done.outcomes)})
+    def _wake(self, caller: str) -> None:
+        """See to it that somebody works on the jobs of a caller."""
+        if caller not in self._at_work and not self._closing.is_set():
+            self._at_work[caller] = asyncio.create_task(self._work(caller))
 
-    async def _work(self) -> None:
+    async def _work(self, caller: str) -> None:
+        loop = asyncio.get_running_loop()
         while not self._closing.is_set():
-            waiting = [job for job in self._jobs.values() if job.state == "waiting"]
-            if not waiting:
-                self._some.clear()
-                await self._some.wait()
-                continue
-            job = min(waiting, key=lambda job: job.wanted.made)
+            for old in [job for job in self._jobs.values() if job.wanted.made < datetime.now(UTC) - KEPT]:
+                if old.state in ("finished", "failed"):
+                    await self._forget(old)
+            mine = (job for job in self._jobs.values() if job.wanted.caller == caller and job.state == "waiting")
+            job = min(mine, key=lambda job: job.wanted.made, default=None)
+            if job is None:
+                break
             job.state = "running"
-            await asyncio.to_thread(self._run, job, asyncio.get_running_loop())
+            await loop.run_in_executor(self._threads, self._run, job, loop)
             if job.dropped.is_set():
-                await asyncio.to_thread(shutil.rmtree, job.folder)
+                await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+        del self._at_work[caller]
 
     def _run(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
-        wanted = job.wanted
+        """Bring a job to its end, or to the service's."""
+        wanted, tags = job.wanted, job.folder / TAGS
         if (tagger := self._taggers.get(wanted.task)) is None:
             job.state, job.reason = "failed", f"task {wanted.task!r} is not served any more"
             return
@@ -207,53 +237,30 @@ class Jobs:
             return self._closing.is_set() or job.dropped.is_set()
 
         def heard(done: Progress) -> None:
-            job.progress = done
+            job.rows, job.outcomes = done.rows + done.partly, done.outcomes
 
-        asker = Shared(lambda record: self._ask(wanted.caller, wanted.task, record), loop)
-        source = job.folder / f"catalogue.{wanted.format}"
         try:
-            done = tag_file(tagger, source, job.folder / TAGS, asker=asker, progress=heard, stop=stop)
-            job.state = "finished" if done.finished else "waiting"
+            self._begin_anew(tags, tagger)
+            asker = Shared(lambda record: self._ask(wanted.caller, tagger, record), loop)
+            done = tag_file(
+                tagger, job.folder / f"catalogue.{wanted.format}", tags, asker=asker, progress=heard, stop=stop
+            )
+            if done.finished:
+                job.finish()
+            else:
+                job.state = "waiting"
         except ClosedError:
             job.state = "waiting"
-        except (TaggerError, OSError) as error:
+        except Exception as error:  # whatever it is, its caller has to hear of it, and the others' jobs go on
             job.state, job.reason = "failed", str(error)
-            _LOG.warning("job %s of %s has failed: %s", wanted.id, wanted.caller, error)
+            _LOG.exception("job %s of %s has failed", wanted.id, wanted.caller)
 
-
-class Shared:
-    """Gets answers from a queue that others use, too; asks from a thread of its own, not from that of `loop`."""
-
-    whole = False
-
-    def __init__(self, ask: Callable[[Record], Awaitable[Tagging]], loop: asyncio.AbstractEventLoop) -> None:
-        self._ask, self._loop = ask, loop
-
-    def __call__(self, records: Iterable[Record], stop: Stop) -> Iterator[Answered]:
-        """Some at a time, in order, WINDOW of them waiting. Raises EngineError for an engine that is dead, ClosedError
-        when the queue is closed."""
-        left, waiting = iter(records), deque[tuple[Record, Future[Tagging | Exception]]]()
+    def _begin_anew(self, tags: Path, tagger: Tagger) -> None:
+        """Drop what was tagged by another version of the task, before the service was started again."""
+        made = asdict(tagger.provenance)
+        del made["engine"]
         try:
-            while True:
-                while len(waiting) < WINDOW and not stop() and (record := next(left, None)):
-                    waiting.append((record, asyncio.run_coroutine_threadsafe(self._one(record), self._loop)))
-                if not waiting:
-                    return
-                waiting[min(len(waiting), WINDOW // 2) - 1][1].result()  # half of them at once: a transaction each
-                answered: list[tuple[Record, Mapping[str, Any]]] = []
-                while waiting and waiting[0][1].done():
-                    record, future = waiting.popleft()
-                    found = future.result()
-                    if isinstance(found, Exception):
-                        raise found
-                    answered.append((record, found.answer()))
-                yield answered
-        finally:
-            for _, future in waiting:
-                future.cancel()
-
-    async def _one(self, record: Record) -> Tagging | Exception:
-        try:
-            return await self._ask(record)
-        except (EngineError, ClosedError) as error:
-            return error  # for the thread that asks; of several it hears the first
+            refuse_other(tags, made)
+        except SourceError as error:
+            _LOG.warning("a job begins anew: %s", error.message)
+            shutil.rmtree(tags)

@@ -75,6 +75,9 @@ def read_keys(path: Path) -> Keys:
         raise SettingsError(validation_text(error), where=str(path)) from None
     if not found.key:
         raise SettingsError("the file holds no keys", where=str(path), hint="tagger key NAME makes one")
+    names = [key.name for key in found.key]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise SettingsError(f"two keys are called {twice[0]!r}", where=str(path), hint="give each a name of its own")
     return Keys({key.hash: key for key in found.key})
 
 

@@ -32,7 +32,7 @@ class Meters:
         self._abstained = Counter("tagger_abstained_total", "Fields left open", ["task", "field"], registry=own)
         self._waiting = Gauge("tagger_waiting_records", "Records in the queue", registry=own)
         self._jobs = Gauge("tagger_unfinished_jobs", "Jobs that wait or run", registry=own)
-        self._drift = Gauge(
+        self.drift = Gauge(
             "tagger_drift", "Population Stability Index against the baseline", ["task", "field", "kind"], registry=own
         )
         self._reloads = Counter("tagger_reloads_total", "Times that tasks were read again", ["outcome"], registry=own)
@@ -63,10 +63,6 @@ class Meters:
             self._chance.labels(task, name).observe(tag.probability)
             if tag.abstained:
                 self._abstained.labels(task, name).inc()
-
-    def drift(self, task: str, field: str, kind: str, size: float) -> None:
-        """Note how far a field is from its baseline."""
-        self._drift.labels(task, field, kind).set(size)
 
     def reloaded(self, well: bool) -> None:
         """Count that tasks were read again, or could not be."""

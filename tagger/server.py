@@ -62,7 +62,7 @@ class AskMany(BaseModel):
     first: int = Field(
         default=1, ge=1, description="Number of the first record: one without an id is called by its own."
     )
-    seconds: float = Field(default=600, gt=0, le=3600, description="How long all answers may take.")
+    seconds: float = Field(default=600, gt=0, le=600, description="How long all answers may take.")
 
 
 def create_app(service: Service) -> FastAPI:
@@ -77,7 +77,7 @@ def create_app(service: Service) -> FastAPI:
     app: FastAPI = FastAPIOffline(  # its pages of documentation ask no other host for anything
         title="tagger", summary="Product records in, trustworthy tags out", lifespan=lifespan
     )
-    app.add_middleware(Guard, meters=service.meters, files=job_routes.PATH)
+    app.add_middleware(Guard, meters=service.meters, files=job_routes.PATH, known=service.key)
     answer_faults(app)
     app.state.service = service
     _add_tags(app, service)
@@ -91,13 +91,13 @@ def _add_tags(app: FastAPI, service: Service) -> None:
     @app.post("/v1/tag", responses=FAULTS)
     async def tag(ask: Ask, key: Caller, request: Request, idempotency: Idempotency = None) -> dict[str, Any]:
         """Tag one record."""
-        note(request, task=ask.task, records=1)
         await service.tagger(key, ask.task, 1)
+        note(request, task=ask.task, records=1)
 
         def work() -> Awaitable[Tagging]:
             return service.tag(key, ask.task, ask.record, "1", ask.seconds)
 
-        answer = service.once(key, idempotency, digest(ask.model_dump_json()), work) if idempotency else work()
+        answer = service.once(key, idempotency, digest(repr(ask)), work) if idempotency else work()
         found = await _unless_gone(request, answer)
         note(request, outcome=found.outcome)
         return found.to_dict()
@@ -105,8 +105,8 @@ def _add_tags(app: FastAPI, service: Service) -> None:
     @app.post("/v1/tag:batch", responses=FAULTS | LINES, response_class=StreamingResponse)
     async def tag_batch(ask: AskMany, key: Caller, request: Request) -> StreamingResponse:
         """Tag many records: a line of JSON for each, in order, as they are ready."""
-        note(request, task=ask.task, records=len(ask.records))
         await service.tagger(key, ask.task, len(ask.records))
+        note(request, task=ask.task, records=len(ask.records))
         return StreamingResponse(_lines(service, key, ask), media_type="application/x-ndjson")
 
 
@@ -141,8 +141,8 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/readyz", responses={503: {"model": Fault}})
     async def ready() -> dict[str, str]:
         """Whether it takes records."""
-        if service.closing:
-            raise RefusedError(503, "the service is shutting down")
+        if not service.ready:
+            raise RefusedError(503, "the service is shutting down" if service.closing else "the engine is lost")
         return {"status": "ready"}
 
     @app.get("/metrics", responses={401: {"model": Fault}}, response_class=Response)
@@ -162,7 +162,7 @@ async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]
             while rows and len(under_way) < WINDOW:
                 number, row = rows.popleft()
                 left = max(0.001, end - loop.time())
-                under_way.append(asyncio.create_task(service.tag(key, ask.task, row, str(number), left)))
+                under_way.append(asyncio.create_task(service.tag_in_turn(key, ask.task, row, str(number), left)))
             try:
                 found = await under_way.popleft()
             except (BusyError, LateError, ClosedError, EngineError) as error:  # the status is sent: the line says it

@@ -9,7 +9,9 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
+from time import monotonic
 from typing import Any
+from weakref import WeakSet
 
 from cachetools import TTLCache
 from limits import RateLimitItemPerMinute
@@ -18,7 +20,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from tagger.batching import Batcher, BusyError
 from tagger.drift import Baseline, Window, baseline_file, compare, load_baseline
-from tagger.engines.base import Engine
+from tagger.engines.base import Completion, Engine, EngineInfo, Request
 from tagger.errors import EngineError, TaggerError
 from tagger.faults import RefusedError
 from tagger.jobs import Jobs
@@ -35,15 +37,30 @@ ANYONE = Key(name="anyone", hash="0" * 64)
 REMEMBERED, HOURS = 10_000, 24
 """Answers kept for callers who ask again under the same Idempotency-Key, and how long."""
 PAUSE = 5.0
-"""Seconds until a job asks again whose key has no more records this minute."""
+"""Seconds until a job asks again whose key has no more records this minute, and until a lost engine is opened again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where tasks and engine come from, so that they can be read and opened again."""
 
-    load: Callable[[Engine], Sequence[Tagger]]
+    tasks: Sequence[str]
+    """Names of shipped tasks, or folders."""
     open: Callable[[], Engine]
+
+
+class Lost:
+    """In the place of an engine that could not be opened again yet."""
+
+    def __init__(self, info: EngineInfo) -> None:
+        self.info = info
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """Raises EngineError."""
+        raise EngineError("it is lost", hint="it is opened again when it is asked; the log says what it lacks")
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 @dataclass
@@ -65,14 +82,29 @@ class Service:
     """Whether it has been told to stop: it still answers, but nobody should send more."""
     _limiter: MovingWindowRateLimiter = field(init=False)
     _answers: TTLCache[tuple[str, str], tuple[str, asyncio.Task[Tagging]]] = field(init=False)
-    _reviving: Lock = field(init=False, default_factory=Lock)
-    _seen: dict[str, tuple[Baseline, Window]] = field(init=False, default_factory=dict)
+    _changing: Lock = field(init=False, default_factory=Lock)
+    """Held while tasks are read or the engine is opened again."""
+    _due: float = field(init=False, default=0.0)
+    """When a lost engine may be opened again."""
+    _served: WeakSet[Tagger] = field(init=False)
+    """All that may still be asked: jobs go on with the tagger that they have begun with."""
+    _seen: dict[str, tuple[Baseline, Window]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.batcher = Batcher(self.taggers, self.most_waiting, self.meters.batch, self.revive)
+        self.batcher = Batcher(self.most_waiting, self.meters.batch, self.revive)
+        self._served = WeakSet(self.taggers.values())
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._answers = TTLCache(REMEMBERED, HOURS * 3600)
-        self._watch()
+        self._seen = {name: seen for name, tagger in self.taggers.items() if (seen := _watched(tagger))}
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes records: it has an engine, and has not been told to stop."""
+        return not self.closing and not isinstance(self._engine, Lost)
+
+    @property
+    def _engine(self) -> Engine:
+        return next(iter(self.taggers.values())).engine
 
     async def start(self) -> None:
         """Begin to answer, and go on with the jobs that an earlier process has left."""
@@ -83,9 +115,11 @@ class Service:
 
     async def stop(self) -> None:
         """Answer what waits, take nothing more, and leave jobs to the next start."""
-        if self.jobs:
-            await self.jobs.stop()
-        await self.batcher.drain()
+        try:
+            if self.jobs:
+                await self.jobs.stop()
+        finally:
+            await self.batcher.drain()
 
     def key(self, shown: str | None) -> Key:
         """Who asks. Raises RefusedError (401) for a key that is not known."""
@@ -113,8 +147,21 @@ class Service:
         return self.taggers[task]
 
     async def tag(self, key: Key, task: str, row: Mapping[str, Any], name: str, seconds: float) -> Tagging:
-        """The tagging of one row."""
-        return await self._tag(key.name, task, read_record(row, self.taggers[task].task.columns, name), seconds)
+        """The tagging of one row; raises what `Batcher.tag` does."""
+        tagger = self.taggers[task]
+        return await self._tag(key.name, tagger, read_record(row, tagger.task.columns, name), seconds)
+
+    async def tag_in_turn(self, key: Key, task: str, row: Mapping[str, Any], name: str, seconds: float) -> Tagging:
+        """The tagging of one of many rows, which waits while the queue is full, as long as its `seconds` last."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while True:
+            try:
+                return await self.tag(key, task, row, name, max(0.001, end - loop.time()))
+            except BusyError as error:
+                if loop.time() + error.after > end:
+                    raise
+                await asyncio.sleep(error.after)
 
     async def once(self, key: Key, name: str, asked: str, work: Callable[[], Awaitable[Tagging]]) -> Tagging:
         """What `work` gives, or gave when the same caller `asked` the same under the same name; who hangs up can come
@@ -143,73 +190,89 @@ class Service:
     def reload(self) -> list[str]:
         """Read all tasks again, with their adapters and calibrations; why some could not be: they stay as they were."""
         assert self.source
-        try:
-            fresh = self.source.load(next(iter(self.taggers.values())).engine)
-        except TaggerError as error:
-            _LOG.error("tasks stay as they were: %s", error)
-            self.meters.reloaded(False)
-            return [str(error)]
-        self.taggers.update({tagger.task.id: tagger for tagger in fresh})
-        self._watch()
-        self.meters.reloaded(True)
-        _LOG.info("tasks were read again: %s", ", ".join(f"{t.task.id} {t.task.version}" for t in fresh))
-        return []
+        troubles = []
+        with self._changing:
+            for name in self.source.tasks:
+                try:
+                    tagger = Tagger(name, engine=self._engine)
+                    seen = _watched(tagger)
+                except TaggerError as error:
+                    troubles.append(f"task {name} stays as it was: {error}")
+                    continue
+                self._served.add(tagger)
+                self.taggers[tagger.task.id] = tagger
+                self._seen = {n: s for n, s in self._seen.items() if n != tagger.task.id}
+                if seen:
+                    self._seen = self._seen | {tagger.task.id: seen}
+        for trouble in troubles:
+            _LOG.error(trouble)
+        self.meters.reloaded(not troubles)
+        versions = ", ".join(f"{name} {tagger.task.version}" for name, tagger in self.taggers.items())
+        _LOG.info("tasks were read again: %s", versions)
+        return troubles
 
     def revive(self, dead: Engine) -> bool:
-        """Put a new engine in the place of one that has died, for all tasks; False if it cannot be opened again."""
-        with self._reviving:
-            if next(iter(self.taggers.values())).engine is not dead:
+        """Put a new engine in the place of one that has died, for all tasks; False if it cannot be opened again now."""
+        with self._changing:
+            if self._engine is not dead:
                 return True  # somebody else has done it
-            if self.source is None:
+            if self.source is None or monotonic() < self._due:
                 return False
+            self._put(Lost(dead.info))  # so that whoever is still in the dead one sees that it is
             with suppress(Exception):  # it is dead: how it takes being closed is all one
                 dead.close()
             try:
-                engine = self.source.open()
-            except EngineError as error:
+                self._put(self.source.open())
+            except TaggerError as error:
+                self._due = monotonic() + PAUSE
                 _LOG.error("the engine cannot be opened again: %s", error)
                 return False
-            for tagger in self.taggers.values():
-                tagger.engine = engine
             return True
+
+    def _put(self, engine: Engine) -> None:
+        for tagger in self._served:
+            tagger.engine = engine
 
     def metrics(self) -> bytes:
         """What it has done, in Prometheus' format."""
+        self.meters.drift.clear()
         for task, (baseline, window) in self._seen.items():
             drift = compare(baseline, window)
             for one in drift.findings:
-                self.meters.drift(task, one.field, one.kind, one.psi if one in drift.found else 0.0)
+                self.meters.drift.labels(task, one.field, one.kind).set(one.psi if one in drift.found else 0.0)
         return self.meters.text(self.batcher.waiting, self.jobs.unfinished if self.jobs else 0)
 
-    async def _tag(self, caller: str, task: str, record: Record | Rejected, seconds: float) -> Tagging:
-        hidden = masked(record, self.taggers[task].task.columns) if self.mask and isinstance(record, Record) else None
-        found = await self.batcher.tag(task, hidden.record if hidden else record, caller, seconds)
+    async def _tag(self, caller: str, tagger: Tagger, record: Record | Rejected, seconds: float) -> Tagging:
+        shown = None
+        if self.mask and isinstance(record, Record):
+            shown = await asyncio.to_thread(masked, record, tagger.task.columns)  # a long text takes it a while
+        task = tagger.task.id
+        found = await self.batcher.tag(tagger, shown.record if shown else record, caller, seconds)
         if task in self._seen:
             self._seen[task][1].add(found)
         self.meters.tagging(task, found)
-        return restored(found, hidden) if hidden else found
+        return restored(found, shown) if shown else found
 
-    async def _patiently(self, caller: str, task: str, record: Record) -> Tagging:
+    async def _patiently(self, caller: str, tagger: Tagger, record: Record) -> Tagging:
         """The tagging of a record of a job, which has time: while the queue is full, or the key has no more records, it
         waits."""
         key = next((k for k in self.keys.by_hash.values() if k.name == caller), None) if self.keys else ANYONE
-        if key is None or not key.may(task):
-            raise EngineError(f"key {caller!r} may not ask task {task!r} any more")
+        if key is None or not key.may(tagger.task.id):
+            raise EngineError(f"key {caller!r} may not ask task {tagger.task.id!r} any more")
         while key.per_minute and not await self._allowed(key, 1):
             await asyncio.sleep(PAUSE)
         while True:
             try:
-                return await self._tag(caller, task, record, HOURS * 3600)
+                return await self._tag(f"a job of {caller}", tagger, record, HOURS * 3600)
             except BusyError as error:
                 await asyncio.sleep(error.after)
 
     async def _allowed(self, key: Key, records: int) -> bool:
         return await self._limiter.hit(RateLimitItemPerMinute(key.per_minute), key.name, cost=records)
 
-    def _watch(self) -> None:
-        """Hold what is tagged against the baselines that there are (drift.py)."""
-        self._seen.clear()
-        for name, tagger in self.taggers.items():
-            made, folder = asdict(tagger.provenance), tagger.task.folder
-            if folder and (baseline := load_baseline(baseline_file(folder, made["model"], made["adapter"]), made)):
-                self._seen[name] = baseline, Window(tagger.task.fields)
+
+def _watched(tagger: Tagger) -> tuple[Baseline, Window] | None:
+    """The baseline of a task (drift.py) and a window to hold against it, if there is one."""
+    made, folder = asdict(tagger.provenance), tagger.task.folder
+    baseline = load_baseline(baseline_file(folder, made["model"], made["adapter"]), made) if folder else None
+    return (baseline, Window(tagger.task.fields)) if baseline else None

@@ -11,6 +11,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tagger.keys import Key, Keys, digest, new_key
 from tagger.server import create_app
@@ -97,7 +98,9 @@ def test_every_answer_is_as_described(api: Any, mode: GenerationMode) -> None:
         def answers_as_described(case: Any) -> None:
             nonlocal tried
             tried += 1
-            case.call_and_validate(headers={"Authorization": f"Bearer {KEY}"})
+            known = {"Authorization": f"Bearer {KEY}"}
+            files = [positive_data_acceptance] if case.path == "/v1/jobs" else []  # random bytes are no catalogue
+            case.call_and_validate(headers=known, excluded_checks=files)
 
         try:
             answers_as_described()

@@ -129,13 +129,14 @@ def test_a_dropped_job_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_page_does_not_wait_for_a_job(tmp_path: Path) -> None:
     engine = Slow(0.02)
     with served(tmp_path, engine) as client:
-        name = hand_in(client).json()["id"]
+        name = hand_in(client, lines_of(MANY)).json()["id"]
+        while "tagger_waiting_records 0.0" in client.get("/metrics").text:
+            time.sleep(0.01)
         client.post("/v1/tag", json={"task": "category", "record": {"title": "Tea of a page"}})
-        before = len(engine.asked)
         state = client.get(f"/v1/jobs/{name}").json()["state"]
 
-    assert "Tea of a page" in engine.asked
-    assert (before < ROWS, state) == (True, "running")
+    assert state == "running"
+    assert engine.asked.index("Tea of a page") < 512  # the records that wait at once are not all before it
 
 
 def test_an_engine_that_dies_fails_the_job_and_the_next_start_goes_on(tmp_path: Path) -> None:
@@ -152,6 +153,71 @@ def test_an_engine_that_dies_fails_the_job_and_the_next_start_goes_on(tmp_path: 
     assert failed["state"] == "failed"
     assert "out of memory" in failed["reason"]
     assert again["outcomes"] == {"tagged": ROWS}
+
+
+def test_an_accident_ends_one_job_and_not_the_others(tmp_path: Path) -> None:
+    class Poisoned(Slow):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            if any("poison" in request.prompt.record for request in requests):
+                raise KeyError("a mistake")
+            return super().complete(requests)
+
+    with served(tmp_path, Poisoned()) as client:
+        names = [hand_in(client, text).json()["id"] for text in ('{"title": "poison"}\n', FILE)]
+        states = [ended(client, name)["state"] for name in names]
+
+    assert states == ["failed", "finished"]
+
+
+def test_a_job_that_waits_for_its_keys_next_minute_does_not_hold_up_a_stop(tmp_path: Path) -> None:
+    text = new_key()
+    keys = Keys({digest(text): Key(name="slow", hash=digest(text), per_minute=5)})
+    with served(tmp_path, keys=keys) as client:
+        hand_in(client, Authorization=f"Bearer {text}")
+        time.sleep(0.2)
+        begun = time.monotonic()
+
+    assert time.monotonic() - begun < 3
+
+
+def test_a_job_of_a_task_that_was_changed_meanwhile_is_tagged_anew(shop: Path, tmp_path: Path) -> None:
+    from starlette.testclient import TestClient
+
+    folder, prompt = tmp_path / "jobs", shop / "prompt.jinja"
+    lines = "".join(json.dumps({"title": f"Acme no {n}"}) + "\n" for n in range(MANY))
+
+    class Late(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            time.sleep(0.02)
+            return super().complete(requests)
+
+    with TestClient(create_app(Service({"shop": Tagger(shop, engine=Late())}, folder=folder))) as client:
+        name = client.post("/v1/jobs", params={"task": "shop"}, content=lines.encode()).json()["id"]
+        while client.get(f"/v1/jobs/{name}").json()["rows"] == 0:
+            time.sleep(0.01)
+    prompt.write_text(prompt.read_text("utf-8").replace("Describe it", "Describe this"), "utf-8")
+    changed = Tagger(shop, engine=ScriptedEngine())
+    with TestClient(create_app(Service({"shop": changed}, folder=folder))) as client:
+        told = ended(client, name)
+        found = client.get(f"/v1/jobs/{name}/tags").text.splitlines()
+
+    assert told["state"] == "finished", told
+    assert {json.loads(line)["task_version"] for line in found} == {changed.task.version}
+
+
+def test_a_dropped_job_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
+    with served(tmp_path, Slow(0.2)) as client:
+        name = hand_in(client, lines_of(MANY)).json()["id"]
+        while client.get(f"/v1/jobs/{name}").json()["state"] != "running":
+            time.sleep(0.01)
+        client.delete(f"/v1/jobs/{name}")
+        assert not (tmp_path / name / "job.json").exists()  # a kill from here on leaves a folder that is none
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "catalogue.jsonl").write_text("{", "utf-8")
+    with served(tmp_path) as client:
+        assert client.get("/v1/jobs").json() == []
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

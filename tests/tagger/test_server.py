@@ -172,11 +172,11 @@ def titled(title: str) -> Record:
 def test_callers_share_batches_and_take_turns() -> None:
     async def go() -> tuple[list[str], list[int]]:
         engine, order = Slow(0.02), list[str]()
-        batcher = Batcher({"category": Tagger("category", engine=engine)})
+        batcher, tagger = Batcher(), Tagger("category", engine=engine)
         asks = [("big", f"Tea {i}") for i in range(40)] + [("small", "Coffee")]
 
         async def one(caller: str, title: str) -> None:
-            found = await batcher.tag("category", titled(title), caller, 30)
+            found = await batcher.tag(tagger, titled(title), caller, 30)
             assert found.id == title
             assert found.value("category") == title.split()[0]
             order.append(caller)
@@ -196,14 +196,14 @@ def test_callers_share_batches_and_take_turns() -> None:
 def test_a_full_queue_and_a_deadline_are_said_and_a_vanished_caller_costs_nothing() -> None:
     async def go() -> None:
         engine = Slow()
-        batcher = Batcher({"category": Tagger("category", engine=engine)}, most=2)
+        batcher, tagger = Batcher(most=2), Tagger("category", engine=engine)
         gone, late = (
-            asyncio.create_task(batcher.tag("category", titled(title), "a", seconds))
-            for title, seconds in (("gone", 30), ("late", 0.05))
+            asyncio.create_task(batcher.tag(tagger, titled(title), caller, seconds))
+            for title, caller, seconds in (("gone", "a", 30), ("late", "b", 0.05))
         )
         await asyncio.sleep(0)
         with pytest.raises(BusyError):
-            await batcher.tag("category", titled("full"), "a", 30)
+            await batcher.tag(tagger, titled("full"), "c", 30)
         gone.cancel()
         with pytest.raises(LateError):
             await late

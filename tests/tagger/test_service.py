@@ -17,8 +17,8 @@ import pytest
 from tagger import ScriptedEngine, Tagger
 from tagger.drift import Baseline, Window, baseline_file, save_baseline
 from tagger.engines.base import Completion, Request
-from tagger.errors import EngineError
-from tagger.pipeline import Tagger as AnyTagger
+from tagger.errors import EngineError, SettingsError
+from tagger.keys import Key, Keys, digest, new_key
 from tagger.service import Service, Source
 from tests.tagger.test_server import Slow, asked, running, service
 
@@ -85,7 +85,7 @@ def test_an_engine_that_dies_under_load_is_opened_again_and_everyone_answered() 
         return opened[-1]
 
     dying = Dying(Slow())
-    source = Source(lambda engine: [], open_again)
+    source = Source((), open_again)
     found = Service({"category": Tagger("category", engine=dying)}, source=source)
     records = [{"title": f"Tea {n}"} for n in range(300)]
     with asked(found) as client:
@@ -95,9 +95,57 @@ def test_an_engine_that_dies_under_load_is_opened_again_and_everyone_answered() 
     assert len(opened) == 1
 
 
+def test_an_engine_that_cannot_be_opened_at_once_is_opened_when_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagger.service.PAUSE", 0.0)
+    tries: list[int] = []
+
+    def open_again() -> ScriptedEngine:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise SettingsError("the server lists another model")
+        return Slow()
+
+    found = Service({"category": Tagger("category", engine=Dying(Slow()))}, source=Source((), open_again))
+    with asked(found) as client:
+        statuses = [(client.post("/v1/tag", json=TEA).status_code, client.get("/readyz").status_code) for _ in range(4)]
+
+    assert statuses == [(503, 503), (503, 503), (200, 200), (200, 200)]
+
+
+def test_an_accident_in_the_program_has_the_shape_of_every_fault(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            raise KeyError("a mistake")
+
+    with asked(service(Broken())) as client:
+        answer = client.post("/v1/tag", json=TEA)
+
+    assert answer.status_code == 500
+    assert answer.json()["request_id"] == answer.headers["X-Request-ID"]
+    assert "a mistake" not in answer.text
+    assert "a mistake" in caplog.text
+
+
+def test_rows_of_a_batch_wait_for_a_place_in_the_queue() -> None:
+    found = service(Slow(0.01), most_waiting=20)
+    with asked(found) as client:
+        records = [{"title": f"Tea {n}"} for n in range(100)]
+        answer = client.post("/v1/tag:batch", json={"task": "category", "records": records})
+
+    assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["tagged"] * 100
+
+
+def test_not_even_the_body_of_a_stranger_is_read() -> None:
+    known = new_key()
+    keys = Keys({digest(known): Key(name="shop", hash=digest(known))})
+    with asked(service(keys=keys)) as client:
+        answers = [client.post(path, content=b'{"task": ').status_code for path in ("/v1/tag", "/v1/jobs", "/metrics")]
+
+    assert answers == [401, 401, 401]
+
+
 def changed(folder: Path, engine: ScriptedEngine) -> Service:
-    source = Source(lambda opened: [AnyTagger(folder, engine=opened)], lambda: engine)
-    return Service({folder.name: AnyTagger(folder, engine=engine)}, source=source)
+    return Service({folder.name: Tagger(folder, engine=engine)}, source=Source((str(folder),), lambda: engine))
 
 
 def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> None:
@@ -115,6 +163,25 @@ def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> No
     assert versions[0] != versions[1] == versions[2]
     assert 'tagger_reloads_total{outcome="done"} 1.0' in metrics
     assert 'tagger_reloads_total{outcome="refused"} 1.0' in metrics
+
+
+def test_of_several_tasks_the_sound_ones_are_read_again(shop: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shop, other)
+    engine = ScriptedEngine()
+    taggers = {folder.name: Tagger(folder, engine=engine) for folder in (shop, other)}
+    found = Service(taggers, source=Source((str(shop), str(other)), lambda: engine))
+    before = {name: tagger.task.version for name, tagger in taggers.items()}
+    (shop / "prompt.jinja").write_text("{% block", "utf-8")
+    prompt = other / "prompt.jinja"
+    prompt.write_text(prompt.read_text("utf-8").replace("Describe it", "Describe this"), "utf-8")
+
+    troubles = found.reload()
+
+    assert len(troubles) == 1
+    assert "shop" in troubles[0]
+    assert found.taggers["shop"].task.version == before["shop"]
+    assert found.taggers["other"].task.version != before["other"]
 
 
 def test_personal_data_reaches_neither_model_nor_log_and_comes_back_in_the_answer(
