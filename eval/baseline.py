@@ -18,8 +18,9 @@ from eval.calibrate import redo
 from eval.cli_options import Record
 from eval.record import Run, read_run
 from eval.slices import print_table
+from tagger.baseline import Baseline, Window, baseline_file, bulk_window, load_baseline, save_baseline
 from tagger.calibration import Calibration, calibration_file, load_calibration
-from tagger.drift import Baseline, Drift, Window, baseline_file, bulk_window, compare, load_baseline, save_baseline
+from tagger.drift import Drift, compare
 from tagger.errors import SettingsError, SourceError
 from tagger.sinks import read_manifest, write_whole
 from tagger.task import Task, load_task

@@ -18,8 +18,9 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
+from tagger.baseline import Baseline, Window, baseline_file, load_baseline
 from tagger.batching import Batcher, BusyError
-from tagger.drift import Baseline, Window, baseline_file, compare, load_baseline
+from tagger.drift import compare
 from tagger.engines.base import Completion, Engine, EngineInfo, Request
 from tagger.errors import EngineError, TaggerError
 from tagger.faults import RefusedError

@@ -17,20 +17,17 @@ from eval.baseline import drift as drift_command
 from eval.record import write_run
 from eval.run import header_of, run
 from tagger import ScriptedEngine, Tagger
-from tagger.calibration import Calibration, ClosedFit, Fit, calibration_file, save_calibration
-from tagger.drift import (
+from tagger.baseline import (
     EDGES,
-    LEAST_ROWS,
     Baseline,
-    Drift,
     Window,
     baseline_file,
     bulk_window,
-    compare,
-    holm,
     load_baseline,
     save_baseline,
 )
+from tagger.calibration import Calibration, ClosedFit, Fit, calibration_file, save_calibration
+from tagger.drift import LEAST_ROWS, Drift, compare, holm
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.example import Example
 from tagger.prompt import Prompt

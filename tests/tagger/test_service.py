@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tagger import ScriptedEngine, Tagger
-from tagger.drift import Baseline, Window, baseline_file, save_baseline
+from tagger.baseline import Baseline, Window, baseline_file, save_baseline
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
 from tagger.keys import Key, Keys, digest, new_key
