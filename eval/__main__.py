@@ -1,12 +1,12 @@
 """python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth|
-baseline|drift|injection|soak|callers|int8"""
+baseline|drift|injection|soak|callers|int8|repeats"""
 
 from __future__ import annotations
 
 import typer
 
 from eval.baseline import baseline, drift
-from eval.cli_bench import bench, callers, growth, int8, soak
+from eval.cli_bench import bench, callers, growth, int8, repeats, soak
 from eval.cli_rows import floor, plan, recall, run
 from eval.cli_runs import again, calibrate, compare, gains, report, robust, slices, table
 from eval.injection import injection
@@ -34,6 +34,7 @@ for command in (
     soak,
     callers,
     int8,
+    repeats,
 ):
     app.command()(command)
 

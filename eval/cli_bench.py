@@ -105,3 +105,17 @@ def int8(
     for form in forms(name, root, model, rows):
         table.add_row(form.name, f"{form.rate:.1f}", str(form.right), str(form.same))
     out.print(table)
+
+
+def repeats(
+    rows: Annotated[int, typer.Option("--rows", min=100)] = 10_000,
+    served: Annotated[float, typer.Option("--served", min=1, help="Rows a second that the engine answers.")] = 1000,
+    model: Annotated[str | None, typer.Option("--model", help="Whose tokenizer.")] = None,
+) -> None:
+    """Say what copies, near copies and a second run save, everything but the model."""
+    from eval.repeats import repeated
+
+    table = Table("catalogue", "seconds", "time", "fresh tokens")
+    for cost in repeated(rows, served, model):
+        table.add_row(cost.name, f"{cost.seconds:.1f}", f"{cost.share:.0%}", f"{cost.tokens:.1%}")
+    out.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +66,25 @@ def test_the_rival_answers_what_it_is_asked() -> None:
     assert {(answer or {})["kind"] for answer in (*one, *several)} <= {"tea", "cup"}
     (written,) = outlined.one_by_one([text], [prompt])
     assert written is None or set(written) <= {"brand"}
+
+
+@pytest.mark.model
+def test_copies_and_a_second_run_cost_no_tokens() -> None:
+    from eval.repeats import repeated
+
+    tokens = {cost.name: cost.tokens for cost in repeated(400, 100_000, None)}
+
+    assert tokens["40% copies"] == pytest.approx(0.6, abs=0.02)
+    assert tokens["40% near copies"] == pytest.approx(0.6, abs=0.05)
+    assert tokens["again, 1% changed"] == pytest.approx(0.01, abs=0.002)
+
+
+@pytest.mark.model
+def test_eight_bit_weights_answer_what_float32_does_most_of_the_time(labelled: Path) -> None:
+    from eval.int8 import forms
+
+    found = {form.name: form for form in forms("category", labelled, "smollm2-135m-instruct", 12)}
+
+    assert list(found) == ["float32", "int8", "bfloat16"]
+    assert found["float32"].same.value == 1.0
+    assert all(form.rate > 0 and form.same.value > 0.5 for form in found.values())

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -291,3 +292,25 @@ def test_a_batch_is_linked_to_the_requests_that_are_in_it() -> None:
     (link,) = spans["batch"].links
     assert spans["batch"].attributes == {"task": "category", "records": 1}
     assert link.context.trace_id == spans["POST /v1/tag"].context.trace_id
+
+
+def test_a_slow_reader_holds_up_nobody_and_gets_everything(tmp_path: Path) -> None:
+    rows = 10_000
+    body = json.dumps({"task": "category", "records": [{"title": f"Tea {n}"} for n in range(rows)]}).encode()
+    with running(tmp_path) as (at, _):
+        host, port = at.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as reader:
+            head = "POST /v1/tag:batch HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+            reader.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            time.sleep(3)  # it reads nothing
+            answered = records_of(httpx.get(f"{at}/metrics").text)
+            other = httpx.post(f"{at}/v1/tag", json=TEA)
+            told = b"".join(iter(lambda: reader.recv(1 << 16), b""))
+
+    assert answered < rows  # what it does not read is not asked far ahead
+    assert other.status_code == 200
+    assert told.count(b'"outcome": "tagged"') == rows
+
+
+def records_of(metrics: str) -> int:
+    return round(sum(float(line.split()[-1]) for line in metrics.splitlines() if "tagger_records_total{" in line))
