@@ -26,8 +26,9 @@ _LOG = logging.getLogger(__name__)
 _TRACER = trace.get_tracer("tagger")
 AHEAD = 2
 """Batches under way at once: one is being made ready or read while the engine has the other."""
-SECONDS = 1.0
-"""How long a batch may take; it grows while it takes less than half of that, and shrinks beyond."""
+SECONDS = 2.0
+"""How long a batch may take; it grows while it takes less than half of that, and shrinks beyond. Smaller batches would
+let a newcomer in sooner, and make everybody wait longer: `python -m eval callers`."""
 MOST = 512
 """Records of a batch."""
 LONGEST = 60.0
@@ -75,6 +76,8 @@ class Batcher:
     """By tagger and caller, first come first. (After a reload a task has two for a while.)"""
     _mine: Counter[str] = field(default_factory=Counter)
     """How many records of each caller wait."""
+    _free: float = 0.0
+    """When the latest batch was done."""
     _size: int = 8
     _rate: float = 1.0
     """Records a second, lately."""
@@ -140,7 +143,8 @@ class Batcher:
             if isinstance(error, asyncio.CancelledError):
                 raise
             return
-        took = perf_counter() - begun
+        now = perf_counter()
+        took, self._free = now - max(begun, self._free), now  # without waiting for the batch before it
         self._rate = len(batch) / max(took, 1e-6)
         if took < SECONDS / 2 and len(batch) >= self._size:
             self._size = min(2 * self._size, MOST)
