@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix, vstack
 from sklearn.base import BaseEstimator
 
 LONGEST = 3
+PIECE = 1024
+"""Texts counted at once: what lies beside the counts meanwhile fits into a processor's cache."""
 _BITS = np.uint64(21)
 """Of a Unicode code point, of which three fit into 64."""
 _SPACES = re.compile(r"\s\s+")
@@ -38,6 +40,10 @@ class CharacterCounts(BaseEstimator):
     def transform(self, texts: Iterable[str]) -> csr_matrix:
         """A row of counts for each text."""
         clean = _clean(texts)
+        pieces = [self._counts(clean[start : start + PIECE]) for start in range(0, len(clean), PIECE)]
+        return vstack(pieces, "csr") if len(pieces) > 1 else pieces[0] if pieces else self._counts([])
+
+    def _counts(self, clean: Sequence[str]) -> csr_matrix:
         grams, rows = _grams(clean)
         columns = np.searchsorted(self._known, grams)
         columns[columns == len(self._known)] = 0
