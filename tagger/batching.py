@@ -132,9 +132,7 @@ class Batcher:
         begun, task = perf_counter(), tagger.task.id
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._threads, self._asked, tagger, batch)
-        except (
-            BaseException
-        ) as error:  # whatever it is, those who wait have to hear of it, and if they have gone, the log
+        except BaseException as error:  # whatever it is, those who wait have to hear of it, or else the log
             _LOG.warning("a batch of %d records of task %s is lost: %s", len(batch), task, error)
             told = error if isinstance(error, Exception) else EngineError(f"the engine broke down: {error!r}")
             for one in batch:

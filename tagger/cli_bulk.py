@@ -122,7 +122,7 @@ def status(folder: Folder) -> None:
         table.add_row(name, escape(value))
     if facts["asked"] and facts["at"] > facts["begun"]:
         rate = facts["asked"] / (facts["at"] - facts["begun"])
-        left = timedelta(seconds=round((job.rows - facts["rows"]) / rate)) if job else None
+        left = timedelta(seconds=round(max(0, job.rows - facts["rows"]) / rate)) if job else None
         ahead = f", about {left} left" if left and state["state"] == RUNNING else ""
         table.add_row("rate", f"{rate:,.1f} records asked a second{ahead}")
     out.print(table)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
@@ -30,12 +31,14 @@ from tagger.pipeline import Tagger
 from tagger.queued import Shared
 from tagger.record import Record
 from tagger.result import Tagging
-from tagger.run import Progress, refuse_other, tag_file
+from tagger.run import Progress, made_by, refuse_other, tag_file
 from tagger.sinks import MANIFEST, read_manifest, shards, write_whole
 from tagger.sources import catalogue
 
 _LOG = logging.getLogger(__name__)
 FACTS, TAGS = "job.json", "tags"
+NAME = re.compile("[0-9a-f]{32}")
+"""Of a job and its folder."""
 RUNNING, UNFINISHED = 8, 20
 """Jobs that run at once, and jobs of one caller that arrive, wait or run."""
 KEPT = timedelta(days=7)
@@ -106,6 +109,8 @@ class Jobs:
         self._threads = ThreadPoolExecutor(RUNNING)  # of their own: they wait for threads that answer
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
+            if not NAME.fullmatch(path.name):
+                continue  # somebody else's
             if not (path / FACTS).is_file():  # a file that had not come whole, or a job that was dropped
                 shutil.rmtree(path, ignore_errors=True)
                 continue
@@ -257,10 +262,8 @@ class Jobs:
 
     def _begin_anew(self, tags: Path, tagger: Tagger) -> None:
         """Drop what was tagged by another version of the task, before the service was started again."""
-        made = asdict(tagger.provenance)
-        del made["engine"]
         try:
-            refuse_other(tags, made)
+            refuse_other(tags, made_by(tagger))
         except SourceError as error:
             _LOG.warning("a job begins anew: %s", error.message)
             shutil.rmtree(tags)

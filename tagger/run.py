@@ -101,17 +101,20 @@ def tag_file(
 
 def _claim(answers: Answers, tagger: Tagger, out: Path) -> None:
     """Make the folder one of this task version, plan, model and adapter; SourceError if it is one of others."""
-    made = asdict(tagger.provenance)
-    del made["engine"]  # any engine gives the same answers
-    before = answers.fact("made")
+    made, before = made_by(tagger), answers.fact("made")
     if before is None and (out / MANIFEST).is_file():
         raise SourceError("the folder holds a run without its answers", where=str(out), hint="choose another --out")
     _refuse_other(out, before, made)
     answers.note(made=made)
 
 
+def made_by(tagger: Tagger) -> dict[str, Any]:
+    """What answers depend on (result.py: Provenance): all but the engine, for any gives the same."""
+    return {name: fact for name, fact in asdict(tagger.provenance).items() if name != "engine"}
+
+
 def refuse_other(out: Path, made: Mapping[str, Any]) -> None:
-    """Raise SourceError if the folder holds a run of which one of these facts (result.py: Provenance) is another."""
+    """Raise SourceError if the folder holds a run of which one of these facts (`made_by`) is another."""
     if (out / ANSWERS).is_file():
         with claimed(out), Answers(out) as answers:
             _refuse_other(out, answers.fact("made"), made)

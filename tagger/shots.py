@@ -74,13 +74,11 @@ class ShotPool:
         group = self._task.group(record)
         allowed = (self._groups == group) & (self._texts != plain_text(record))
         allowed[self._representatives(group, common)] = False
-        if self._plan.balanced:
-            places = self._in_turn(_ranked(likeness, np.flatnonzero(allowed)).tolist())
-        else:  # of a large pool only those that can be among the first are put in order
-            left = np.flatnonzero(allowed)
-            if len(left) > count:
-                left = left[likeness[left] >= np.partition(likeness[left], -count)[-count]]
-            places = _ranked(likeness, left).tolist()
+        left = np.flatnonzero(allowed)
+        if not self._plan.balanced and len(left) > count:  # only those that can be among the first are put in order
+            left = left[likeness[left] >= np.partition(likeness[left], -count)[-count]]
+        ranked = left[np.argsort(-likeness[left], kind="stable")].tolist()
+        places = self._in_turn(ranked) if self._plan.balanced else ranked
         chosen = [self._examples[i] for i in places[:count]]
         return chosen if self._plan.nearest == "first" else chosen[::-1]
 
@@ -108,12 +106,6 @@ class ShotPool:
                 nearest = np.maximum(nearest, likeness[:, chosen[-1]])
             self._chosen[group, count] = members[chosen].tolist()
         return self._chosen[group, count]
-
-
-def _ranked(likeness: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Places by likeness, the most alike first; of equals the first."""
-    ranked: np.ndarray = places[np.argsort(-likeness[places], kind="stable")]
-    return ranked
 
 
 def _cosines(rows: Any, columns: Any) -> np.ndarray:

@@ -212,12 +212,22 @@ def test_a_dropped_job_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
             time.sleep(0.01)
         client.delete(f"/v1/jobs/{name}")
         assert not (tmp_path / name / "job.json").exists()  # a kill from here on leaves a folder that is none
-    (tmp_path / "cut").mkdir()
-    (tmp_path / "cut" / "catalogue.jsonl").write_text("{", "utf-8")
+    cut = tmp_path / ("0" * 32)
+    cut.mkdir()
+    (cut / "catalogue.jsonl").write_text("{", "utf-8")
     with served(tmp_path) as client:
         assert client.get("/v1/jobs").json() == []
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_job_in_the_folder_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.jpg").write_text("x", "utf-8")
+    with served(tmp_path):
+        pass
+
+    assert (tmp_path / "photos" / "one.jpg").read_text("utf-8") == "x"
 
 
 @pytest.mark.parametrize(
