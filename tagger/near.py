@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
+from zlib import crc32
 
 from tagger.errors import SettingsError
 from tagger.evidence import find
@@ -44,7 +45,9 @@ class Near:
             from datasketch import MinHash, MinHashLSH
         except ImportError:
             raise SettingsError("near-duplicates need datasketch", hint="pip install 'tagger[near]'") from None
-        self._least, self._hashed = least, MinHash
+        self._least = least
+        # Copied for each record: drawing its permutations costs as much as hashing the record.
+        self._blank = MinHash(num_perm=HASHES, hashfunc=crc32)
         # Bands that miss few pairs (those that are not alike enough are told apart by their hashes later).
         self._index = MinHashLSH(threshold=min(least, SURE), num_perm=HASHES, weights=(0.05, 0.95))
         self._known: dict[bytes, _Known] = {}
@@ -56,7 +59,7 @@ class Near:
             return None
         text = plain_text(record)
         pieces = {text[i : i + PIECE].encode() for i in range(max(1, len(text) - PIECE + 1))}
-        hashed = self._hashed(num_perm=HASHES)
+        hashed = self._blank.copy()
         hashed.update_batch(sorted(pieces))
         own = _Known(len(self._known), record, hashed, (group, *re.findall(r"\S*\d\S*", text)))
         close = [known for name in self._index.query(hashed) if (known := self._known[name]).same == own.same]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from itertools import islice
@@ -26,7 +26,7 @@ from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected, printable
 from tagger.result import Outcome, Tagging, line_of
 from tagger.sinks import MANIFEST, Format, read_manifest, shard_name, shards, write_manifest, write_shard
-from tagger.sources import Seen, Unread, batches, catalogue
+from tagger.sources import Seen, Unread, batches, catalogue, one_ahead
 
 SHARD = 10_000
 """Rows of a file of output."""
@@ -127,6 +127,17 @@ def _refuse_other(out: Path, before: Mapping[str, Any] | None, made: Mapping[str
         raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The rows of a shard, with the content of each, its records by content, and for each what it is nearly the same
+    as (near.py), if that was asked."""
+
+    rows: Sequence[Record | Rejected]
+    keys: Sequence[bytes | None]
+    records: Mapping[bytes, Record]
+    likes: Mapping[bytes, Record | None]
+
+
 @dataclass
 class _Run:
     """One pass over a catalogue."""
@@ -168,9 +179,10 @@ class _Run:
     def through(self, parts: Iterable[Sequence[Record | Rejected]], source: str) -> None:
         """Bring the folder to hold the tags of all parts, a shard each, and the manifest."""
         names: list[str] = []
-        for part in parts:
-            self._shard(len(names), part)
-            names.append(shard_name(len(names), self.form))
+        with closing(one_ahead(map(self._read, parts))) as pieces:
+            for piece in pieces:
+                self._shard(len(names), piece)
+                names.append(shard_name(len(names), self.form))
         for stale in (path for path in shards(self.out) if path.name not in names):
             self._begin()
             stale.unlink()
@@ -179,22 +191,32 @@ class _Run:
             write_manifest(self.out, self._facts(source, names))
         self.done.finished = True
 
+    def _read(self, rows: Sequence[Record | Rejected]) -> _Part:
+        """A shard's rows, ready to be asked."""
+        keys = _keys(rows)
+        records = _by_content(rows, keys)
+        likes = {}
+        if self.near is not None:
+            task = self.tagger.task
+            likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
+        return _Part(rows, keys, records, likes)
+
     def _begin(self) -> None:
         """From here on the output changes: it is no longer that of the last finished run."""
         self.answers.note(run=self.number)
         (self.out / MANIFEST).unlink(missing_ok=True)
 
-    def _shard(self, number: int, part: Sequence[Record | Rejected]) -> None:
+    def _shard(self, number: int, piece: _Part) -> None:
         """Bring one shard to hold the tags of its records."""
         self._heed()
-        keys = _keys(part)
+        part, keys = piece.rows, piece.keys
         digest, noted = self._digest(part, keys), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
         same = noted is not None and noted[0] == _sealed(digest, path)
         if noted and same and self.near is None:
             self._count(len(part), *noted[1:])
             return
-        found = self._found(_by_content(part, keys))
+        found = self._found(piece.records, piece.likes)
         made = self.tagger.provenance
         answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
@@ -209,14 +231,11 @@ class _Run:
                 self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
         self._count(len(part), outcomes, unread)
 
-    def _found(self, records: Mapping[bytes, Record]) -> dict[bytes, Answer]:
+    def _found(self, records: Mapping[bytes, Record], likes: Mapping[bytes, Record | None]) -> dict[bytes, Answer]:
         """The answers of a shard's records by their content; those that stand for others are asked before them."""
-        if self.near is None:
-            return self._answered(records)
-        task = self.tagger.task
-        likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
-        found = self._answered({key: record for key, record in records.items() if likes[key] is None})
+        found = self._answered({key: record for key, record in records.items() if likes.get(key) is None})
         self.unsure = False
+        task = self.tagger.task
         models = {key: content_key(like.values) for key, like in likes.items() if like}
         known = found | self.answers.get(models.values())
         for key, model in models.items():

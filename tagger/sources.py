@@ -9,7 +9,8 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -195,6 +196,16 @@ def batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
             batch = []
     if batch:
         yield batch
+
+
+def one_ahead(items: Iterable[Any]) -> Generator[Any, None, None]:
+    """The same items, the next made in a thread while the last is used; what it raises comes when it is its turn."""
+    left, end = iter(items), object()
+    with ThreadPoolExecutor(1) as aside:
+        coming = aside.submit(next, left, end)
+        while (item := coming.result()) is not end:
+            coming = aside.submit(next, left, end)
+            yield item
 
 
 def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mapping[str, str], where: str) -> list[str]:
