@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +29,8 @@ from tagger.task import load_task, task_names
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (tag, status, retry, serve, key):
     app.command()(command)
+for point in entry_points(group="tagger.commands"):  # what the packages beside this one add
+    app.command(point.name)(point.load())
 
 
 @app.command()

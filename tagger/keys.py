@@ -11,6 +11,7 @@ import secrets
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +20,10 @@ from tagger.plan import validation_text
 
 PREFIX = "tg_"
 EVERY = "*"
+
+
+Role = Literal["view", "edit", "promote"]
+"""What one may do in the workbench: look and try; change and review, too; and also make a version the live one."""
 
 
 class Key(BaseModel):
@@ -30,6 +35,7 @@ class Key(BaseModel):
     hash: str = Field(pattern="^[0-9a-f]{64}$")
     tasks: tuple[str, ...] = (EVERY,)
     per_minute: int = Field(default=0, ge=0)
+    role: Role = "view"
 
     def may(self, task: str) -> bool:
         """Whether it may ask a task."""
@@ -81,7 +87,7 @@ def read_keys(path: Path) -> Keys:
     return Keys({key.hash: key for key in found.key})
 
 
-def entry(name: str, text: str, tasks: tuple[str, ...]) -> str:
+def entry(name: str, text: str, tasks: tuple[str, ...], role: Role) -> str:
     """The lines of a key for the file."""
     listed = ", ".join(f'"{task}"' for task in tasks or (EVERY,))
-    return f'[[key]]\nname = "{name}"\nhash = "{digest(text)}"\ntasks = [{listed}]\n'
+    return f'[[key]]\nname = "{name}"\nhash = "{digest(text)}"\ntasks = [{listed}]\nrole = "{role}"\n'

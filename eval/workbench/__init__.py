@@ -1,0 +1,1 @@
+"""The workbench: analysts improve a task in a browser, over plain files that version control can hold."""

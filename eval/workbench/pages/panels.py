@@ -1,0 +1,243 @@
+"""The panels in which a draft is written: guidelines, labels, prompt, examples, plan, and the files as they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from nicegui import ui
+
+from eval.workbench import forms
+from eval.workbench.pages.frame import editor_theme
+from eval.workbench.results import FEW
+from eval.workbench.texts import Problem
+from tagger.errors import TaskError
+
+
+class Draft(Protocol):
+    """What the panels change."""
+
+    files: dict[str, str]
+    problems: list[Problem]
+    may_edit: bool
+    columns: list[str]
+    general: str
+    """The general prompt, for a task without one of its own."""
+    editors: dict[str, ui.codemirror]
+
+    def edit(self, make: Callable[[], Mapping[str, str]]) -> None:
+        """Take the files that `make` gives."""
+        ...
+
+    def again(self) -> None:
+        """Build the panel anew."""
+        ...
+
+
+def guidelines(draft: Draft) -> None:
+    """What the task and each field mean."""
+    told = ui.textarea("What the model is told that this is about", value=forms.about(draft.files))
+    told.on_value_change(lambda e: draft.edit(lambda: forms.with_about(draft.files, e.value)))
+    told.props("outlined autogrow").classes("w-full").set_enabled(draft.may_edit)
+    for field in forms.fields(draft.files):
+        means = ui.input(f"{field.name} ({field.kind}): what it means", value=field.about)
+        means.on_value_change(lambda e, name=field.name: _means(draft, name, e.value))
+        means.props("outlined dense").classes("w-full").set_enabled(draft.may_edit)
+
+
+def labels(draft: Draft) -> None:
+    """The labels of every field that has some."""
+    closed = [field for field in forms.fields(draft.files) if field.labels is not None]
+    if not closed:
+        ui.label("No field of this task has labels.").classes("quiet")
+    for field in closed:
+        ui.label(f"{field.name}: {len(field.labels or {}):,} labels").classes("font-medium")
+        grid = _grid(
+            [
+                {"field": "label", "headerName": "label", "editable": draft.may_edit, "flex": 1},
+                {"field": "about", "headerName": "what it means", "editable": draft.may_edit, "flex": 2},
+            ],
+            [{"label": label, "about": text} for label, text in (field.labels or {}).items()],
+        )
+        grid.on("cellValueChanged", lambda e, name=field.name: _label_changed(draft, name, e.args), CELL)
+        if draft.may_edit:
+            _label_buttons(draft, field.name, grid)
+
+
+def prompt(draft: Draft) -> None:
+    """The template, by an editor that knows Jinja."""
+    if "prompt.jinja" not in draft.files:
+        ui.label("This is the general prompt. Change it, and it becomes this task's own.").classes("quiet text-sm")
+    _edits(draft, "prompt.jinja", draft.files.get("prompt.jinja", draft.general), "h-[28rem]")
+    named = ", ".join(f"{{{{ record.{name} }}}}" for name in draft.columns)
+    ui.label(f"A record's columns: {named}. The instruction is the same for all records, and cached.").classes(
+        "quiet text-sm"
+    )
+
+
+def examples(draft: Draft) -> None:
+    """The examples with their right answers; of a task with many fields an answer is one object."""
+    rows = forms.examples(draft.files)
+    keys = list(dict.fromkeys(key for row in rows for key in row["record"])) or draft.columns
+    names = [field.name for field in forms.fields(draft.files)]
+    apart = len(names) <= FEW
+    ui.label(f"{len(rows):,} examples, shown to the model with their right answers").classes("font-medium")
+    edit = {"editable": draft.may_edit}
+    columns = [
+        {"field": f"r{n}", "headerName": key, "flex": 2, "tooltipField": f"r{n}", **edit} for n, key in enumerate(keys)
+    ]
+    columns += [{"field": f"a{n}", "headerName": name, "flex": 1, **edit} for n, name in enumerate(names)] if apart else [
+        {"field": "answer", "headerName": "answer", "flex": 2, "tooltipField": "answer", **edit}
+    ]  # fmt: skip
+
+    def line(n: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        found = {"n": n, **{f"r{k}": row["record"].get(key, "") for k, key in enumerate(keys)}}
+        if apart:
+            return {**found, **{f"a{k}": _told(row["answer"].get(name)) for k, name in enumerate(names)}}
+        return {**found, "answer": json.dumps(row["answer"], ensure_ascii=False)}
+
+    def example(cells: Mapping[str, Any]) -> dict[str, Any]:
+        record = {key: cells[f"r{k}"] for k, key in enumerate(keys) if cells.get(f"r{k}")}
+        if not apart:
+            return {"record": record, "answer": _object(cells.get("answer") or "{}")}
+        said = {name: cells.get(f"a{k}") for k, name in enumerate(names)}
+        return {"record": record, "answer": {name: _value(text) for name, text in said.items() if text}}
+
+    def changed(cells: Mapping[str, Any]) -> None:
+        now = forms.examples(draft.files)
+        draft.edit(
+            lambda: forms.with_examples(draft.files, [*now[: cells["n"]], example(cells), *now[cells["n"] + 1 :]])
+        )
+
+    async def remove() -> None:
+        gone = {row["n"] for row in await grid.get_selected_rows()}
+        draft.edit(lambda: forms.with_examples(draft.files, [row for n, row in enumerate(rows) if n not in gone]))
+        draft.again()
+
+    def add() -> None:
+        blank = {"record": dict.fromkeys(keys, "..."), "answer": {}}
+        draft.edit(lambda: forms.with_examples(draft.files, [blank, *forms.examples(draft.files)]))
+        draft.again()
+
+    grid = _grid(columns, [line(n, row) for n, row in enumerate(rows)])
+    grid.on("cellValueChanged", lambda e: changed(e.args["data"]), ["data"])
+    if draft.may_edit:
+        with ui.row().classes("gap-2"):
+            ui.button("Add one", on_click=add).props("outline")
+            ui.button("Remove the selected", on_click=remove).props("flat color=secondary")
+
+
+def plan(draft: Draft) -> None:
+    """How it is asked: form, examples in the prompt, votes."""
+    found = forms.plan(draft.files)
+    ui.label("How the model is asked. What is best for a task depends on its rows: compare before you keep.").classes(
+        "quiet text-sm"
+    )
+    for name, about in forms.PLAN.items():
+        number = ui.number(about, value=found[name], min=0, step=0.5 if name == "prior" else 1)
+        number.on_value_change(lambda e, name=name: _planned(draft, name, e.value))
+        number.props("outlined dense").classes("w-full max-w-xl").set_enabled(draft.may_edit)
+    ui.label("The form of each question stands in plan.toml, on the panel Files.").classes("quiet text-sm")
+
+
+def raw(draft: Draft) -> None:
+    """Every file as it is, for whoever wants to."""
+    for name, text in draft.files.items():
+        ui.label(name).classes("font-medium")
+        _edits(draft, name, text, "max-h-80")
+
+
+PANELS: Mapping[str, Callable[[Draft], None]] = {
+    "Guidelines": guidelines,
+    "Labels": labels,
+    "Prompt": prompt,
+    "Examples": examples,
+    "Plan": plan,
+    "Files": raw,
+}
+CELL = ["data", "colId", "oldValue", "newValue"]
+"""What is heard of a cell that was changed; the rest of the event is the grid itself."""
+
+
+def mark(draft: Draft) -> None:
+    """Mark the lines at which something is wrong."""
+    for file, editor in draft.editors.items():
+        editor.decorations = [
+            {"kind": "line", "line": problem.line, "class": "wrong"}
+            for problem in draft.problems
+            if problem.file == file and problem.line and problem.line <= editor.value.count("\n") + 1
+        ]
+
+
+def _edits(draft: Draft, file: str, text: str, classes: str) -> None:
+    language: Any = {"toml": "TOML", "jinja": "Jinja2"}.get(file.rpartition(".")[2])
+    editor = ui.codemirror(text, language=language, line_wrapping=True, theme=editor_theme())  # type: ignore[arg-type]
+    editor.on_value_change(lambda e: draft.edit(lambda: {**draft.files, file: e.value}))
+    editor.classes(f"w-full {classes}").set_enabled(draft.may_edit)
+    draft.editors[file] = editor
+    mark(draft)
+
+
+def _grid(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> ui.aggrid:
+    options = {"columnDefs": columns, "rowData": rows, "stopEditingWhenCellsLoseFocus": True}
+    return ui.aggrid({**options, "rowSelection": {"mode": "multiRow"}}).classes("w-full h-96")
+
+
+def _means(draft: Draft, field: str, text: str) -> None:
+    draft.edit(lambda: forms.with_field_about(draft.files, field, text))
+
+
+def _planned(draft: Draft, name: str, value: float | None) -> None:
+    if value is not None:
+        draft.edit(lambda: forms.with_plan(draft.files, name, value))
+
+
+def _labels_of(draft: Draft, field: str) -> dict[str, str]:
+    return dict(next(one.labels or {} for one in forms.fields(draft.files) if one.name == field))
+
+
+def _label_changed(draft: Draft, field: str, cell: Mapping[str, Any]) -> None:
+    row, before, after = cell["data"], cell.get("oldValue") or "", str(cell.get("newValue") or "").strip()
+    if cell["colId"] == "label":
+        draft.edit(lambda: forms.renamed_label(draft.files, field, before, after))
+    else:
+        draft.edit(lambda: forms.with_labels(draft.files, field, {**_labels_of(draft, field), row["label"]: after}))
+
+
+def _label_buttons(draft: Draft, field: str, grid: ui.aggrid) -> None:
+    async def remove() -> None:
+        gone = {row["label"] for row in await grid.get_selected_rows()}
+        left = {label: text for label, text in _labels_of(draft, field).items() if label not in gone}
+        draft.edit(lambda: forms.with_labels(draft.files, field, left))
+        draft.again()
+
+    def add() -> None:
+        if label := fresh.value.strip():
+            draft.edit(lambda: forms.with_labels(draft.files, field, {**_labels_of(draft, field), label: ""}))
+            draft.again()
+
+    with ui.row().classes("items-center gap-2"):
+        fresh = ui.input("New label").props("outlined dense").on("keydown.enter", add)
+        ui.button("Add", on_click=add).props("outline")
+        ui.button("Remove the selected", on_click=remove).props("flat color=secondary")
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _value(text: Any) -> Any:
+    """A cell's text as a value: JSON where it is a list, an object, a number or true or false."""
+    try:
+        found = json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+    return found if isinstance(found, list | dict | bool) else text
+
+
+def _object(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise TaskError(f"not JSON: {error}", where="answer", hint='write {"field": "value"}') from None

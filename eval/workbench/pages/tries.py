@@ -1,0 +1,196 @@
+"""The page on which a task is tried: rows in, results as they come, with proofs, doubts and reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nicegui import events, run, ui
+
+from eval.workbench.access import Person
+from eval.workbench.chosen import choices, chosen_task
+from eval.workbench.desk import Desk
+from eval.workbench.pages.bring import bring_dialog
+from eval.workbench.pages.detail import Detail
+from eval.workbench.pages.frame import frame, progress, telling
+from eval.workbench.records import records_of, row_files
+from eval.workbench.results import FEW, label_mix, outcomes, row_of
+from eval.workbench.trial import Trial, latest
+from tagger.record import Record
+from tagger.task import load_task
+
+LOOK = 0.5
+"""Seconds between two looks at a trial that runs."""
+SOME = 100
+"""Rows that are tried if nobody says otherwise."""
+BARS = 12
+
+
+def try_page(desk: Desk, person: Person, name: str, trial: str = "") -> None:
+    """Build the page; `trial` names one to show, else it is the last."""
+    with frame(desk, person, f"Try {name}", name, "try"):
+        Tries(desk, person, name).build(trial)
+
+
+class Tries:
+    """Rows on their way through a task, seen from one tab of a browser."""
+
+    def __init__(self, desk: Desk, person: Person, name: str) -> None:
+        self.desk, self.person, self.name = desk, person, name
+        self.folder = desk.folder(name)
+        self.fields = list(load_task(self.folder).fields)
+        self.trial: Trial | None = None
+        self.records: dict[str, Record] = {}
+        self.told = 0
+        """How many results the table has."""
+
+    def build(self, trial: str) -> None:
+        """What is run, how far it is, and what came of it."""
+        with ui.row().classes("sheet p-4 w-full items-end gap-3"):
+            files = row_files(self.folder)
+            self.rows = (
+                ui.select(files, value=files[-1] if files else None, label="Rows")
+                .props("outlined dense")
+                .classes("w-56")
+            )
+            ui.button("Bring a file", icon="upload_file", on_click=self._bring).props("outline")
+            self.most = ui.number("How many", value=SOME, min=1, precision=0).props("outlined dense").classes("w-28")
+            self.what = ui.select(choices(self.folder, self.person.name), value="live", label="Asked by").props(
+                "outlined dense"
+            ).classes("w-56")  # fmt: skip
+            self.go = ui.button("Run", icon="play_arrow", on_click=self._run).props("unelevated")
+            self.halt = ui.button("Stop", icon="stop", on_click=self._stop).props("outline")
+        with ui.row().classes("w-full items-center gap-4"):
+            self.bar = progress()
+            self.state = ui.label().classes("quiet").props("role=status")
+        with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-[3fr_2fr] gap-4 w-full items-start"):
+            with ui.column().classes("w-full min-w-0"):
+                self.grid = ui.aggrid(self._table(), html_columns=[2]).classes("w-full h-[34rem]")
+                self.grid.on("rowClicked", lambda e: self._pick(e.args["data"]["id"]), ["data"])
+                self.grid.on("cellFocused", lambda e: self._focus(e.args.get("rowIndex")), ["rowIndex"])
+            with ui.column().classes("w-full gap-4 min-w-0"):
+                self.detail = Detail(self.desk, self.person, self.name, self.folder)
+                self.detail.build()
+                self.mix = ui.echart({"series": []}).classes("w-full h-72 sheet p-2")
+        ui.timer(0.05, lambda: self._show(trial), once=True)
+        ui.timer(LOOK, self._look)
+
+    def _stop(self) -> None:
+        if self.trial:
+            self.trial.halt.set()
+
+    def _table(self) -> dict[str, Any]:
+        percent = {":valueFormatter": "p => p.value == null ? '' : (100 * p.value).toFixed(0) + ' %'", "width": 90}
+        values: list[dict[str, Any]] = [{"field": "said", "headerName": "says", "flex": 2, "tooltipField": "said"}]
+        if len(self.fields) <= FEW:
+            values = [
+                column
+                for name in self.fields
+                for column in (
+                    {"field": f"value_{name}", "headerName": name, "flex": 1, "filter": True},
+                    {"field": f"p_{name}", "headerName": "p", **percent},
+                )
+            ]
+            values.append({"field": "said", "headerName": "why not", "width": 110, "tooltipField": "said"})
+        return {
+            "columnDefs": [
+                {"field": "id", "width": 80},
+                {"field": "outcome", "width": 120, "filter": True},
+                {"field": "text", "flex": 3},
+                *values,
+                *([] if len(self.fields) <= FEW else [{"field": "least", "headerName": "least p", **percent}]),
+            ],
+            "rowData": [],
+            ":getRowId": "p => String(p.data.n)",
+            "defaultColDef": {"sortable": True, "resizable": True},
+        }
+
+    async def _run(self) -> None:
+        with telling():
+            records = await run.io_bound(records_of, self.folder, self.rows.value or "", int(self.most.value or SOME))
+            task = chosen_task(self.folder, self.person.name, self.what.value)
+            what = self.what.options[self.what.value]
+            trial = self.desk.trials.start(
+                task, records, self.folder / "runs", what=what, rows=self.rows.value, author=self.person.name
+            )
+            self.desk.note(self.person, "tried", self.name, what=what, rows=self.rows.value, records=len(records))
+            self._take(trial, records)
+
+    async def _show(self, name: str) -> None:
+        """Show a trial of before, or the last."""
+        with telling():
+            found = await run.io_bound(latest, self.desk.trials, self.folder / "runs", name)
+            if found:
+                records = await run.io_bound(records_of, self.folder, found.rows)
+                self._take(found, records)
+
+    def _take(self, trial: Trial, records: Sequence[Record]) -> None:
+        self.trial, self.told = trial, 0
+        self.records = {record.id: record for record in records}
+        self.grid.run_grid_method("setGridOption", "rowData", [])
+        self.detail.clear()
+        self._look()
+
+    def _look(self) -> None:
+        """Put what has come since the last look into the table."""
+        trial = self.trial
+        self.halt.set_visibility(bool(trial and not trial.over))
+        if trial is None:
+            self.state.set_text("Nothing has been tried yet: bring a file, and run.")
+            return
+        fresh = trial.taggings[self.told :]
+        if fresh:
+            rows = [
+                row_of(n, self.records[t.id], t, self.fields)
+                for n, t in enumerate(fresh, self.told) if t.id in self.records
+            ]  # fmt: skip
+            self.grid.run_grid_method("applyTransaction", {"add": rows})
+            self.told += len(fresh)
+            self._chart(trial)
+        total = len(trial.records) or len(trial.taggings)
+        self.bar.set_value(len(trial.taggings) / total if total else 0)
+        self.state.set_text(_told(trial, total))
+
+    def _chart(self, trial: Trial) -> None:
+        mix = label_mix(trial.taggings, self.fields[0])
+        top = list(mix.items())[:BARS][::-1]
+        self.mix.options.clear()
+        self.mix.options.update(
+            title={"text": f"{self.fields[0]}: what was said most", "textStyle": {"fontSize": 13}},
+            grid={"left": 8, "right": 40, "top": 36, "bottom": 8, "containLabel": True},
+            xAxis={"type": "value", "show": False},
+            yAxis={"type": "category", "data": [value for value, _ in top], "axisTick": {"show": False}},
+            series=[{"type": "bar", "data": [n for _, n in top], "itemStyle": {"color": "#0f766e"},
+                     "label": {"show": True, "position": "right"}}],
+        )  # fmt: skip
+        self.mix.update()
+
+    async def _focus(self, index: int | None) -> None:
+        """The arrow keys lead through the rows as the mouse does."""
+        if index is not None:
+            node = f"getElement({self.grid.id}).api.getDisplayedRowAtIndex({int(index)})"
+            row = await ui.run_javascript(f"return {node}?.data?.id")
+            self._pick(row or "")
+
+    def _pick(self, name: str) -> None:
+        found = next((t for t in self.trial.taggings if t.id == name), None) if self.trial else None
+        if found and name in self.records and self.trial:
+            self.detail.show(self.records[name], found, self.what.value)
+
+    async def _bring(self, _: events.ClickEventArguments) -> None:
+        brought = await bring_dialog(self.desk, self.person, self.name)
+        if brought:
+            self.rows.set_options(row_files(self.folder), value=brought)
+
+
+def _told(trial: Trial, total: int) -> str:
+    done = len(trial.taggings)
+    parts = [f"{trial.what}: {done:,} of {total:,}"]
+    if trial.seconds:
+        parts.append(f"{done / trial.seconds:,.1f} rows/s")
+    if trial.left:
+        parts.append(f"{trial.left:,.0f} s left")
+    parts += [f"{n:,} {what}" for what, n in outcomes(trial.taggings).items()]
+    if trial.state in ("waiting", "stopped", "failed"):
+        parts.append(trial.state)
+    return " · ".join(parts) + (f"\n{trial.reason}" if trial.reason else "")

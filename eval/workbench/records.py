@@ -1,0 +1,51 @@
+"""The rows that were brought to a task in, records out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+
+from eval.workbench.files import safe_name, write_text
+from tagger.errors import SourceError
+from tagger.record import Record, Rejected
+from tagger.sources import records
+from tagger.task import load_task
+
+ROWS = "rows"
+
+
+def row_files(folder: Path) -> list[str]:
+    """The names of the files of rows that were brought to a task."""
+    return sorted(path.stem for path in (folder / ROWS).glob("*.jsonl"))
+
+
+def rows_file(folder: Path, name: str) -> Path:
+    """Where a file of rows lies."""
+    return folder / ROWS / f"{safe_name(name, 'file of rows')}.jsonl"
+
+
+def write_mapping(folder: Path, name: str, mapping: Mapping[str, str]) -> None:
+    """Put down which columns of a file are read as which of the task."""
+    if mapping:
+        write_text(rows_file(folder, name).with_suffix(".columns.json"), json.dumps(mapping, ensure_ascii=False) + "\n")
+
+
+def read_mapping(folder: Path, name: str) -> dict[str, str]:
+    """Which columns of a file are read as which of the task, where their names differ."""
+    path = rows_file(folder, name).with_suffix(".columns.json")
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+
+
+def read_rows(folder: Path, name: str) -> Iterator[Record | Rejected]:
+    """Its rows as the task reads them; SourceError if there is no such file."""
+    path = rows_file(folder, name)
+    if not path.is_file():
+        raise SourceError("no such file of rows", where=name, hint="bring one on the page Try")
+    return records(path, load_task(folder).columns, read_mapping(folder, name))
+
+
+def records_of(folder: Path, name: str, most: int | None = None) -> list[Record]:
+    """Its first `most` records, or all; rows that are none are left out."""
+    return list(islice((row for row in read_rows(folder, name) if isinstance(row, Record)), most))

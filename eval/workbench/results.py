@@ -1,0 +1,86 @@
+"""Taggings in, what a table and a page show of them out: text with its proofs marked, values, probabilities."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from tagger.evidence import Evidence
+from tagger.record import Record
+from tagger.result import Tag, Tagging
+
+FEW = 3
+"""Up to so many fields have columns of their own in a table; more are told in one."""
+
+
+def marked(record: Record, tags: Mapping[str, Tag]) -> dict[str, str]:
+    """The columns of a record as HTML in which the characters that prove a value are marked; all else is escaped, so
+    whatever markup a product text has is shown as text."""
+    found = {}
+    for column, text in record.values.items():
+        places = [(place, name) for name, tag in tags.items() for place in _places(tag) if place.column == column]
+        proofs = sorted((place.start, place.end, name) for place, name in places)
+        parts, at = [], 0
+        for start, end, name in proofs:
+            if start >= at:
+                parts += [html.escape(text[at:start]), _mark(text[start:end], name)]
+                at = end
+        found[column] = "".join([*parts, html.escape(text[at:])])
+    return found
+
+
+def said(tag: Tag) -> str:
+    """A value as a person reads it; a guess that was withheld has a question mark."""
+    if tag.abstained:
+        return f"? {shown(tag.alternatives[0].value)}" if tag.alternatives else "?"
+    return shown(tag.value)
+
+
+def shown(value: Any) -> str:
+    """Any value as text."""
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return ", ".join(map(shown, value))
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def row_of(number: int, record: Record, tagging: Tagging, names: Sequence[str]) -> dict[str, Any]:
+    """A line of the table of results."""
+    row: dict[str, Any] = {
+        "n": number,
+        "id": tagging.id,
+        "outcome": tagging.outcome,
+        "text": " · ".join(marked(record, tagging.tags).values()),
+        "least": min((tag.probability for tag in tagging.tags.values()), default=None),
+    }
+    if tagging.reason:
+        row["said"] = tagging.reason
+    elif len(names) > FEW:
+        row["said"] = "; ".join(f"{name}: {said(tag)}" for name, tag in tagging.tags.items() if said(tag))
+    for name in names[:FEW] if len(names) <= FEW else ():
+        if name in tagging.tags:
+            row[f"value_{name}"], row[f"p_{name}"] = said(tagging.tags[name]), tagging.tags[name].probability
+    return row
+
+
+def outcomes(taggings: Iterable[Tagging]) -> dict[str, int]:
+    """How many records came to what, the most frequent first."""
+    return dict(Counter(tagging.outcome for tagging in taggings).most_common())
+
+
+def label_mix(taggings: Iterable[Tagging], name: str) -> dict[str, int]:
+    """How often each value of a field was said, the most frequent first."""
+    counts = Counter(shown(t.value(name)) for t in taggings if t.outcome == "tagged")
+    return {value: count for value, count in counts.most_common() if value}
+
+
+def _places(tag: Tag) -> list[Evidence]:
+    return [place for place in (tag.evidence, *tag.evidences) if place]
+
+
+def _mark(text: str, name: str) -> str:
+    return f'<mark title="{html.escape(name, quote=True)}">{html.escape(text)}</mark>'

@@ -1,0 +1,50 @@
+"""Results are shown with their proofs marked, and whatever markup a product text has stays text."""
+
+from __future__ import annotations
+
+from eval.workbench.results import label_mix, marked, outcomes, row_of, said
+from tagger.evidence import Evidence
+from tagger.record import Record
+from tagger.result import Alternative, Provenance, Tag, Tagging
+
+MADE = Provenance("t", "v", "p", "m", None, "e")
+
+
+def tagging(name: str, outcome: str = "tagged", **tags: Tag) -> Tagging:
+    """A tagging of the record called `name`."""
+    return Tagging(name, outcome, tags, MADE, None)  # type: ignore[arg-type]
+
+
+def test_the_characters_that_prove_a_value_are_marked_and_nothing_else_is_markup() -> None:
+    record = Record("1", {"title": "<b>Acme</b> kettle & <script>"})
+    tags = {"Brand": Tag("Acme", 0.9, Evidence("title", 3, 7, "Acme"))}
+    shown = '&lt;b&gt;<mark title="Brand">Acme</mark>&lt;/b&gt; kettle &amp; &lt;script&gt;'
+    assert marked(record, tags) == {"title": shown}
+
+
+def test_proofs_that_overlap_are_marked_once() -> None:
+    record = Record("1", {"title": "red wine"})
+    tags = {
+        "Kind": Tag("red wine", 0.9, Evidence("title", 0, 8, "red wine")),
+        "Colour": Tag("red", 0.9, Evidence("title", 0, 3, "red")),
+    }
+    assert marked(record, tags)["title"].count("<mark") == 1
+
+
+def test_a_guess_that_was_withheld_has_a_question_mark() -> None:
+    assert said(Tag(None, 0.4, abstained=True, alternatives=(Alternative("Tea", 0.4),))) == "? Tea"
+    assert said(Tag(["a", "b"], 0.9)) == "a, b"
+
+
+def test_few_fields_have_columns_and_many_are_told_in_one() -> None:
+    record = Record("1", {"title": "x"})
+    few = row_of(0, record, tagging("1", kind=Tag("Tea", 0.75)), ["kind"])
+    assert (few["value_kind"], few["p_kind"], few["least"]) == ("Tea", 0.75, 0.75)
+    many = row_of(0, record, tagging("1", a=Tag("1", 0.9), b=Tag("2", 0.5)), ["a", "b", "c", "d"])
+    assert (many["said"], many["least"]) == ("a: 1; b: 2", 0.5)
+
+
+def test_outcomes_and_labels_are_counted_the_most_frequent_first() -> None:
+    found = [tagging("1", kind=Tag("Tea", 1.0)), tagging("2", kind=Tag("Tea", 1.0)), tagging("3", "rejected")]
+    assert list(outcomes(found).items()) == [("tagged", 2), ("rejected", 1)]
+    assert label_mix(found, "kind") == {"Tea": 2}
