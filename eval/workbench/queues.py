@@ -1,0 +1,256 @@
+"""Taggings and reviews in, the rows that a person should look at next out; and how often the tagger was right.
+
+Records are the same if their texts are (reviews.py: content). A test row is in no queue.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from math import log
+from typing import Literal, get_args
+
+from scipy.stats import binomtest
+
+from eval.figures import Figure, share
+from eval.record import Header, Run, rows_id, run_row
+from eval.score import Verdict, judge
+from eval.slices import holds, suspects
+from eval.workbench.reviews import USES, Review, content, disputes, labelled
+from tagger.baseline import ANSWERED, Counts
+from tagger.drift import LEVEL
+from tagger.errors import SettingsError, SourceError
+from tagger.example import Example
+from tagger.record import Record
+from tagger.result import Tagging
+from tagger.task import Task
+
+Kind = Literal["doubtful", "abstained", "rejected", "drifted", "sampled", "disputed", "label errors"]
+"""doubtful: the least probable value first; abstained: a value was withheld; rejected: no tags, in the order of the
+file; drifted: a value is said more often than in the baseline; sampled: in random order, the only fair one for an
+accuracy; disputed: people disagree; label errors: the tagger is sure of something else than a person has said."""
+QUEUES: tuple[Kind, ...] = get_args(Kind)
+Mix = Mapping[str, Mapping[str, float]]
+"""By field, the share of the answers that each value has."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a queue is made from; `texts` has the content of each record that can be read, by id."""
+
+    taggings: Sequence[Tagging]
+    records: Mapping[str, Record]
+    texts: Mapping[str, str]
+    reviews: Sequence[Review]
+    task: Task
+    seed: int
+    baseline: Mix | None
+
+
+def queue(
+    kind: Kind,
+    taggings: Sequence[Tagging],
+    records: Mapping[str, Record],
+    reviews: Sequence[Review],
+    test: AbstractSet[str],
+    *,
+    task: Task,
+    author: str | None = None,
+    baseline: Mix | None = None,
+    seed: int = 0,
+    most: int | None = None,
+) -> list[str]:
+    """The ids of the first `most` records to look at, in that order; of records with one text the first.
+
+    Left out are test rows (`test` has their contents, reviews.py: test_contents), and what `author`, or anybody where
+    none is given, has reviewed; but in the queues "disputed" and "label errors", which are about reviews, nothing is.
+    Raises SettingsError for another kind of queue, and for "drifted" without a baseline (`mix`).
+    """
+    if kind not in QUEUES:
+        raise SettingsError(f"there is no queue {kind!r}", hint=f"there are: {', '.join(QUEUES)}")
+    rows = _rows(taggings, records, reviews, task, seed, baseline)
+    done = set(test)
+    if kind not in ("disputed", "label errors"):
+        done |= {content(review.record) for review in reviews if author in (None, review.author)}
+    found: dict[str, str] = {}
+    for name in _ORDERS[kind](rows):
+        text = rows.texts.get(name, f"\0{name}")  # a row that is no record has no text, so only its id
+        if text not in done:
+            found.setdefault(text, name)
+    return list(found.values())[:most]
+
+
+def accuracy(
+    taggings: Sequence[Tagging],
+    records: Mapping[str, Record],
+    reviews: Sequence[Review],
+    test: AbstractSet[str],
+    *,
+    task: Task,
+    fair: bool = True,
+    seed: int = 0,
+) -> Figure:
+    """The share of reviewed records whose every field is right, with Wilson's interval.
+
+    What was reviewed because it was doubtful says nothing of the rest. So a fair figure takes of the queue "sampled"
+    with this seed the records up to the first that nobody has reviewed, whichever queue they were reviewed in: these
+    are a random sample of the rows. Examples that the task shows and disputed records do not count. Raises SourceError
+    where no record is left.
+    """
+    rows = _rows(taggings, records, reviews, task, seed, None)
+    truth, shown = _truth(reviews), {content(example.record) for example in task.examples}
+    known = {content(review.record) for review in reviews} | shown
+    chosen: set[str] = set()
+    for name in _sampled(rows):
+        text = rows.texts[name]
+        if fair and text not in known and text not in test:
+            break
+        if text in truth and text not in shown:
+            chosen.add(name)
+    right = {name: all(map(holds, group)) for name, group in _by_id(_verdicts(rows, chosen)).items()}
+    if not right:
+        told = "no record of the random sample is reviewed yet" if fair else "no record of these rows is reviewed yet"
+        raise SourceError(told, hint="review those of the queue 'sampled', from its first on")
+    return share(sum(right.values()), len(right))
+
+
+def mix(counts: Mapping[str, Counts]) -> Mix:
+    """Which values are said how often, from a baseline's `fields` or a window's `counts()`; open fields have none."""
+    return {
+        name: {value: n / one.answers for value, n in one.values.items()}
+        for name, one in counts.items()
+        if one.answers and ANSWERED not in one.values
+    }
+
+
+def _rows(
+    taggings: Sequence[Tagging],
+    records: Mapping[str, Record],
+    reviews: Sequence[Review],
+    task: Task,
+    seed: int,
+    baseline: Mix | None,
+) -> _Rows:
+    texts = {tagging.id: content(records[tagging.id]) for tagging in taggings if tagging.id in records}
+    return _Rows(taggings, records, texts, reviews, task, seed, baseline)
+
+
+def _doubtful(rows: _Rows) -> Iterable[str]:
+    least = {t.id: min((tag.probability for tag in t.tags.values() if not tag.abstained), default=None)
+             for t in rows.taggings if t.outcome == "tagged"}  # fmt: skip
+    return sorted((name for name, p in least.items() if p is not None), key=lambda name: least[name] or 0.0)
+
+
+def _abstained(rows: _Rows) -> Iterable[str]:
+    least = {t.id: min(guesses) for t in rows.taggings
+             if (guesses := [tag.probability for tag in t.tags.values() if tag.abstained])}  # fmt: skip
+    return sorted(least, key=lambda name: least[name])
+
+
+def _rejected(rows: _Rows) -> Iterable[str]:
+    return (t.id for t in rows.taggings if t.outcome == "rejected")
+
+
+def _sampled(rows: _Rows) -> Iterable[str]:
+    """All that was answered, in an order that does not change when some are reviewed."""
+    names = [t.id for t in rows.taggings if t.outcome != "failed" and t.id in rows.texts]
+    random.Random(rows.seed).shuffle(names)
+    return names
+
+
+def _drifted(rows: _Rows) -> Iterable[str]:
+    """By the value of a record that has moved most (its term of the Population Stability Index, drift.py), of those
+    that are more frequent than chance brings about; the less probable first where one value has moved."""
+    if rows.baseline is None:
+        hint = "compare with the label mix of a version that was evaluated"
+        raise SettingsError("nothing is known of how often values were said before", hint=hint)
+    moved: dict[str, tuple[float, float]] = {}
+    for field, before in rows.baseline.items():
+        said = [(t.id, tag.probability, _values(tag.value)) for t in rows.taggings if (tag := t.tags.get(field))]
+        counts = Counter(value for _, _, values in said for value in values)
+        excess = {value: _excess(n, len(said), before.get(value, 0.0)) for value, n in counts.items()}
+        for name, p, values in said:
+            if most := max((excess[value] for value in values), default=0.0):
+                moved[name] = max(moved.get(name, (0.0, 0.0)), (most, -p))
+    return sorted(moved, key=lambda name: moved[name], reverse=True)
+
+
+def _excess(n: int, total: int, before: float) -> float:
+    """How much more `n` of `total` is than the share `before`; 0 if chance may have done it. Half a row is added, so
+    that no value is infinitely rare."""
+    before = max(before, 0.5 / total)
+    if n / total <= before or binomtest(n, total, before, alternative="greater").pvalue >= LEVEL:
+        return 0.0
+    return (n / total - before) * log(n / total / before)
+
+
+def _values(value: object) -> list[str]:
+    """The keys under which a value is counted (tagger/baseline.py)."""
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return [str(item) for item in value]
+    return [value if isinstance(value, str) else json.dumps(value)]
+
+
+def _disputed(rows: _Rows) -> Iterable[str]:
+    texts = {content(group[0].record) for group in disputes(rows.reviews)}
+    return (t.id for t in rows.taggings if rows.texts.get(t.id) in texts)
+
+
+def _label_errors(rows: _Rows) -> Iterable[str]:
+    chosen = {t.id for t in rows.taggings}
+    found, examples = _verdicts(rows, chosen), _examples(rows, chosen)
+    return (suspect.id for suspect in suspects(found, examples, rows.task))
+
+
+def _truth(reviews: Sequence[Review]) -> dict[str, Example]:
+    """The labelled rows of all uses, by content."""
+    return {content(example.record): example for use in USES for example in labelled(reviews, use)}
+
+
+def _examples(rows: _Rows, chosen: AbstractSet[str]) -> list[Example]:
+    truth = _truth(rows.reviews)
+    return [
+        replace(truth[text], record=rows.records[t.id])
+        for t in rows.taggings
+        if t.id in chosen and (text := rows.texts.get(t.id)) in truth
+    ]
+
+
+def _verdicts(rows: _Rows, chosen: AbstractSet[str]) -> list[Verdict]:
+    """What the taggings are worth where people have said what is right."""
+    examples = _examples(rows, chosen)
+    names = {example.record.id for example in examples}
+    judged = [tagging for tagging in rows.taggings if tagging.id in names]
+    if not judged:
+        return []
+    made, task = judged[0].provenance, rows.task
+    head = Header(
+        set=task.id, split="own", sample=None, seed=rows.seed, rows=len(judged), plan_text={}, shots=0, versions={},
+        rows_id=rows_id(example.record for example in examples), task=made.task, task_version=made.task_version,
+        plan=made.plan, model=made.model, adapter=made.adapter, engine=made.engine,
+    )  # fmt: skip
+    return judge(Run(head, [run_row(tagging) for tagging in judged]), task, examples)
+
+
+def _by_id(found: Iterable[Verdict]) -> dict[str, list[Verdict]]:
+    groups: dict[str, list[Verdict]] = {}
+    for verdict in found:
+        groups.setdefault(verdict.id, []).append(verdict)
+    return groups
+
+
+_ORDERS: Mapping[Kind, Callable[[_Rows], Iterable[str]]] = {
+    "doubtful": _doubtful,
+    "abstained": _abstained,
+    "rejected": _rejected,
+    "drifted": _drifted,
+    "sampled": _sampled,
+    "disputed": _disputed,
+    "label errors": _label_errors,
+}
