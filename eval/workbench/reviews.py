@@ -154,13 +154,13 @@ def reviews(folder: Path, task: Task) -> Reviews:
 
 
 def labelled(found: Iterable[Review], use: Use) -> list[Example]:
-    """The records of a use with their right answers, each once and with an id of its own; no disputed ones."""
-    examples = []
-    for group in _by_record(found):
-        latest = sorted(group, key=lambda review: review.at)[-1]
-        if latest.use == use and _agreed(group):
-            examples.append(Example(latest.record, dict(latest.answer)))
-    return _named_apart(examples)
+    """The records of a use with their right answers, each once; no disputed ones. No two records of any use have the
+    same id: whichever was reviewed later has a number behind it."""
+    groups = _by_record(found)
+    latest = [sorted(group, key=lambda review: review.at)[-1] for group in groups]
+    examples = _named_apart(Example(review.record, dict(review.answer)) for review in latest)
+    judged = zip(groups, latest, examples, strict=True)
+    return [example for group, last, example in judged if last.use == use and _agreed(group)]
 
 
 def disputes(found: Iterable[Review]) -> list[tuple[Review, ...]]:

@@ -44,7 +44,7 @@ def test_without_keys_whoever_uses_the_machine_may_do_all() -> None:
 
 
 def test_a_key_whose_name_cannot_name_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="'../ann' cannot be the name of a person"):
+    with pytest.raises(SettingsError, match=r"'\.\./ann' cannot be the name of a person"):
         keys(tmp_path / "keys.toml", ("../ann", "tg_a", "edit"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -66,15 +67,17 @@ def test_a_number_of_the_plan_is_set_and_the_questions_stay_as_they_were() -> No
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "place"),
+    ("read", "file", "text", "place"),
     [
-        ("task.toml", "about = ", "task.toml"),
-        ("examples.jsonl", "{}\n", "examples.jsonl:1"),
-        ("examples.jsonl", "\nno\n", "examples.jsonl:2"),
+        (forms.about, "task.toml", "about = ", "task.toml"),
+        (forms.examples, "examples.jsonl", "{}\n", "examples.jsonl:1"),
+        (forms.examples, "examples.jsonl", "\nno\n", "examples.jsonl:2"),
+        (forms.plan, "plan.toml", "[shots]\nfixed = -1\n", "plan.toml"),
     ],
 )
-def test_what_cannot_be_read_is_told_with_its_place(file: str, text: str, place: str) -> None:
+def test_what_cannot_be_read_is_told_with_its_place(
+    read: Callable[[forms.Files], object], file: str, text: str, place: str
+) -> None:
     with pytest.raises(TaskError) as told:
-        forms.about({**FILES, file: text})
-        forms.examples({**FILES, file: text})
+        read({**FILES, file: text})
     assert told.value.where == place

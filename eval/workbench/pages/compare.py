@@ -35,6 +35,7 @@ class Comparing:
     def __init__(self, desk: Desk, person: Person, name: str) -> None:
         self.desk, self.person, self.name = desk, person, name
         self.folder = desk.folder(name)
+        self.place = self.folder / "runs" / "compared"
         self.live = live(self.folder)
         self.found: Comparison | None = None
         self.texts: dict[str, str] = {}
@@ -71,7 +72,7 @@ class Comparing:
                 rows = fair(dev, a, b)
             self.under_way = [self._start(choice, rows) for choice in pair]
             for trial in self.under_way:
-                await run.io_bound(self.desk.trials.wait, self.folder / "runs", trial.name)
+                await run.io_bound(self.desk.trials.wait, self.place, trial.name)
                 if trial.state != "done":
                     raise EngineError(f"{trial.what}: {trial.reason or trial.state}")
             said = self.under_way[0].taggings, self.under_way[1].taggings
@@ -84,7 +85,7 @@ class Comparing:
 
     def _start(self, choice: str, rows: Sequence[Example]) -> Trial:
         return self.desk.trials.start(
-            chosen_task(self.folder, self.person.name, choice), [row.record for row in rows], self.folder / "runs",
+            chosen_task(self.folder, self.person.name, choice), [row.record for row in rows], self.place,
             what=self.a.options[choice], rows="", author=self.person.name,
         )  # fmt: skip
 

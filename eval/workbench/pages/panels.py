@@ -87,9 +87,8 @@ def examples(draft: Draft) -> None:
     columns = [
         {"field": f"r{n}", "headerName": key, "flex": 2, "tooltipField": f"r{n}", **edit} for n, key in enumerate(keys)
     ]
-    columns += [{"field": f"a{n}", "headerName": name, "flex": 1, **edit} for n, name in enumerate(names)] if apart else [
-        {"field": "answer", "headerName": "answer", "flex": 2, "tooltipField": "answer", **edit}
-    ]  # fmt: skip
+    answers = [{"field": f"a{n}", "headerName": name, "flex": 1, **edit} for n, name in enumerate(names)]
+    columns += answers if apart else [{"field": "answer", "headerName": "answer", "flex": 2, **edit}]
 
     def line(n: int, row: Mapping[str, Any]) -> dict[str, Any]:
         found = {"n": n, **{f"r{k}": row["record"].get(key, "") for k, key in enumerate(keys)}}

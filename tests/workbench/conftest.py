@@ -1,0 +1,91 @@
+"""A workbench in a process of its own, on a scripted engine, and a real browser before it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SERVER = """
+import sys
+from pathlib import Path
+from time import sleep
+
+from eval.workbench.access import Access
+from eval.workbench.app import serve
+from eval.workbench.desk import Desk
+from eval.workbench.shop import Shop
+from eval.workbench.trial import Trials
+from tagger.engines.scripted import ScriptedEngine
+from tagger.keys import read_keys
+
+
+def answer(prompt):
+    '''Knows tea by its leaves once the instruction says that tea is leaves; else it takes all for coffee.'''
+    sleep(float(sys.argv[4]))
+    tea = 0.9 if "leaves" in prompt.head.instruction and "leaf" in prompt.record.lower() else 0.2
+    return {"Tea": tea, "Coffee": 1 - tea}
+
+
+folder, port, keys = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+access = Access(read_keys(Path(keys)) if keys else None)
+serve(Desk(Shop(folder), Trials(lambda: ScriptedEngine(answer)), access, "scripted"), "127.0.0.1", port, False)
+"""
+
+
+@dataclass
+class Bench:
+    """A workbench that is served."""
+
+    folder: Path
+    url: str
+    process: subprocess.Popen[bytes] = field(repr=False)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    """Serves a folder; `keys` names a file of keys, `slow` are the seconds that each answer takes."""
+    served: list[subprocess.Popen[bytes]] = []
+
+    def serve(keys: Path | None = None, slow: float = 0.0) -> Bench:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        folder = tmp_path / "shop"
+        folder.mkdir(exist_ok=True)
+        told = (tmp_path / "server.log").open("wb")
+        command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow)]
+        root = Path(__file__).parents[2]
+        place = {**os.environ, "PYTHONPATH": str(root), "NICEGUI_STORAGE_PATH": str(tmp_path / "storage")}
+        process = subprocess.Popen(command, env=place, cwd=tmp_path, stdout=told, stderr=subprocess.STDOUT)
+        served.append(process)
+        _await(f"http://127.0.0.1:{port}/signin", process, tmp_path / "server.log")
+        return Bench(folder, f"http://127.0.0.1:{port}", process)
+
+    yield serve
+    for process in served:
+        process.terminate()
+        process.wait(20)
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    until = monotonic() + 60
+    while monotonic() < until:
+        assert process.poll() is None, log.read_text("utf-8", "replace")
+        try:
+            urlopen(url, timeout=2).read()
+            return
+        except (URLError, OSError):
+            sleep(0.2)
+    raise AssertionError(f"nothing answers at {url}: {log.read_text('utf-8', 'replace')}")

@@ -1,0 +1,272 @@
+"""What an analyst does, done in a real browser."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from eval.workbench.files import read_lines
+from eval.workbench.versions import live
+from tagger.keys import entry
+from tests.workbench.conftest import CHROMIUM, Bench
+
+pytest.importorskip("playwright", reason="the browser's driver is missing: pip install playwright")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+WIDTHS = {1280: 800, 1920: 1080}
+SERIOUS = ("serious", "critical")
+SHOTS = os.environ.get("TAGGER_SHOTS")
+"""A folder for pictures of the pages, for whoever wants to look at them."""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that must not complain and must not ask anybody else."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    shown = context.new_page()
+    wrong: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            wrong.append(message.text)
+
+    shown.on("console", hear)
+    shown.on("pageerror", lambda error: wrong.append(str(error)))
+    shown.on("request", lambda request: None if _own(request.url) else wrong.append(f"asked {request.url}"))
+    yield shown
+    context.close()
+    assert wrong == []
+
+
+def _own(url: str) -> bool:
+    """Whether an address is the workbench's own."""
+    return urlsplit(url).hostname == "127.0.0.1" or urlsplit(url).scheme in ("data", "blob")
+
+
+def table(path: Path, labelled: bool, rows: int = 60) -> Path:
+    """A file of products: every second is tea, and only its leaves say so."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["sku", "product title", *(["kind"] if labelled else [])])
+        for n in range(rows):
+            tea = n % 2 == 0
+            title = f"Mountain {'leaf' if tea else 'roast'} no {n}, 100 g"
+            out.writerow([f"p{n}", title, *(["Tea" if tea else "Coffee"] if labelled else [])])
+    return path
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what the page looks like, if somebody wants to see it."""
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(SHOTS) / f"{name}.png")
+
+
+def made(page: Page, served: Bench, file: Path) -> None:
+    """From the first page to a task on the page Try."""
+    page.goto(served.url)
+    page.get_by_role("button", name="Start with a file").click()
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("product title").first).to_be_visible()
+    picture(page, "new")
+    page.get_by_label("Name", exact=True).fill("drinks")
+    categories = page.get_by_label(re.compile("^Categories"))
+    categories.fill("Tea\nCoffee")
+    page.get_by_role("button", name="Make the task").click()
+    page.wait_for_url("**/task/drinks/try", timeout=20_000)
+
+
+def tried(page: Page, rows: int) -> None:
+    """Run the rows, and see them come to their end."""
+    page.get_by_label("How many").fill(str(rows))
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("status")).to_contain_text(f"{rows} of {rows}", timeout=30_000)
+
+
+def rewritten(page: Page, served: Bench) -> None:
+    """Say in the guidelines what tea is, and keep that as a version."""
+    page.goto(f"{served.url}/task/drinks/write")
+    page.get_by_role("tab", name="Guidelines").click()
+    page.get_by_label("What the model is told that this is about").fill("Drinks; tea is leaves")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    expect(page.get_by_text("tea is leaves").last).to_be_visible()
+    picture(page, "write")
+    page.get_by_label("What changed").fill("say what tea is")
+    page.get_by_role("button", name="Keep as version").click()
+    page.wait_for_url("**/task/drinks/versions")
+
+
+def test_from_a_labelled_file_to_a_better_prompt_that_is_live(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    tried(page, 60)
+    picture(page, "try")
+    rewritten(page, served)
+    picture(page, "versions")
+    page.goto(f"{served.url}/task/drinks/compare")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("The second is better than the first")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Gained: only the second is right (30)")).to_be_visible()
+    picture(page, "compare")
+    page.get_by_role("button", name=re.compile("Make version .* live")).click()
+    page.wait_for_url("**/task/drinks/versions")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    folder = served.folder / "drinks"
+    assert live(folder) == 1
+    assert "tea is leaves" in (folder / "task.toml").read_text("utf-8")
+    assert [line["did"] for line in read_lines(served.folder / "audit.jsonl")][-1] == "made a version live"
+
+
+def test_a_newcomer_corrects_twenty_by_the_keyboard_and_sees_how_right_it_is(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=False))
+    tried(page, 60)
+    page.goto(f"{served.url}/task/drinks/review")
+    for left in range(60, 40, -1):
+        expect(page.get_by_role("status")).to_have_text(f"{left} left")
+        tea = page.get_by_text(re.compile("Mountain leaf")).count() > 0
+        page.keyboard.press("2" if tea else "Enter")  # the tagger says coffee of all; tea is its second guess
+    expect(page.get_by_text(re.compile(r"from 20 rows of the random sample"))).to_be_visible()
+    picture(page, "review")
+    reviews = read_lines(served.folder / "drinks" / "reviews.jsonl")
+    assert {("leaf" in row["record"]["product title"], row["answer"]["category"]) for row in reviews} == {
+        (True, "Tea"),
+        (False, "Coffee"),
+    }
+    rewritten(page, served)
+    page.goto(f"{served.url}/task/drinks/compare")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("The second is better than the first")).to_be_visible(timeout=30_000)
+
+
+def test_what_is_wrong_is_said_while_one_types_with_its_line(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    page.goto(f"{served.url}/task/drinks/write")
+    page.get_by_role("tab", name="Prompt").click()
+    page.locator(".cm-content").click()
+    page.keyboard.press("Control+End")
+    page.keyboard.type("{{ record.titel }}")
+    expect(page.get_by_role("alert")).to_contain_text("unknown variable 'record.titel'")
+    expect(page.get_by_role("alert")).to_contain_text("prompt.jinja, line")
+    page.get_by_label("What changed").fill("wrong")
+    page.get_by_role("button", name="Keep as version").click()
+    expect(page.get_by_text(re.compile("unknown variable 'record.titel'")).last).to_be_visible()
+    assert live(served.folder / "drinks") == 0
+
+
+def test_markup_in_a_product_text_is_shown_as_text(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
+    served = bench()
+    file = tmp_path / "drinks.csv"
+    file.write_text("title\n<img src=x onerror=\"document.title='taken'\"><b>leaf</b> {{ 7*7 }}\nroast\n", "utf-8")
+    made_of(page, served, file, "title")
+    tried(page, 2)
+    page.locator(".ag-row").first.click()
+    expect(
+        page.get_by_text("<img src=x onerror=\"document.title='taken'\"><b>leaf</b> {{ 7*7 }}").first
+    ).to_be_visible()
+    page.goto(f"{served.url}/task/drinks/review")
+    expect(page.get_by_role("status")).to_have_text("2 left")
+    assert "taken" not in page.title()
+
+
+def made_of(page: Page, served: Bench, file: Path, column: str) -> None:
+    """As `made`, for a file with that column."""
+    page.goto(f"{served.url}/new")
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text(column).first).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("drinks")
+    page.get_by_label(re.compile("^Categories")).fill("Tea\nCoffee")
+    page.get_by_role("button", name="Make the task").click()
+    page.wait_for_url("**/task/drinks/try", timeout=20_000)
+
+
+def test_a_run_goes_on_when_its_page_is_lost(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
+    served = bench(slow=0.05)
+    made(page, served, table(tmp_path / "drinks.csv", labelled=False))
+    page.get_by_label("How many").fill("60")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("status")).to_contain_text(re.compile(r"\d+ of 60"))
+    page.goto(served.url)
+    page.goto(f"{served.url}/task/drinks/try")
+    expect(page.get_by_role("status")).to_contain_text("60 of 60", timeout=30_000)
+    expect(page.locator(".ag-row")).not_to_have_count(0)
+
+
+def test_two_tabs_do_not_overwrite_each_other(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    page.goto(f"{served.url}/task/drinks/write")
+    other = page.context.new_page()
+    other.goto(f"{served.url}/task/drinks/write")
+    box = "What the model is told that this is about"
+    page.get_by_label(box).fill("Drinks, said the first")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    other.get_by_label(box).fill("Drinks, said the second")
+    expect(other.get_by_text(re.compile("was changed meanwhile"))).to_be_visible()
+    draft = next((served.folder / "drinks" / "drafts").glob("*/task.toml"))
+    assert "said the first" in draft.read_text("utf-8")
+
+
+def test_a_key_opens_what_its_role_allows(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
+    keys = tmp_path / "keys.toml"
+    keys.write_text(entry("ann", "tg_ann", (), "promote") + entry("bo", "tg_bo", (), "view"), "utf-8")
+    served = bench(keys=keys)
+    page.goto(served.url)
+    page.wait_for_url("**/signin")
+    page.get_by_label("Your key").fill("tg_ann")
+    page.get_by_role("button", name="Sign in").click()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    page.goto(f"{served.url}/signout")
+    page.get_by_label("Your key").fill("tg_bo")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="drinks").click()
+    expect(page.get_by_text("Your key allows to look, not to change.")).to_be_visible()
+    expect(page.get_by_role("button", name="Keep as version")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_page_has_a_serious_barrier(
+    chromium: Browser, bench: Callable[..., Bench], tmp_path: Path, scheme: str, width: int
+) -> None:
+    served = bench()
+    context = chromium.new_context(viewport={"width": width, "height": WIDTHS[width]}, color_scheme=scheme)
+    page = context.new_page()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    tried(page, 60)
+    for tab in ("write", "try", "review", "compare", "versions"):
+        page.goto(f"{served.url}/task/drinks/{tab}")
+        page.wait_for_timeout(1200)
+        picture(page, f"{tab}.{scheme}.{width}")
+        found = Axe().run(page).response["violations"]
+        barriers = [(one["id"], one["nodes"][0]["html"][:200]) for one in found if one["impact"] in SERIOUS]
+        assert barriers == [], f"{tab}: {barriers}"
+    context.close()
