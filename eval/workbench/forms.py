@@ -56,14 +56,14 @@ def fields(files: Files) -> list[FieldForm]:
 def with_field_about(files: Files, name: str, text: str) -> dict[str, str]:
     """The files in which a field means something else."""
     document = _toml(files, DEFINITION)
-    document["fields"][name]["about"] = text  # type: ignore[index]
+    document["fields"][name]["about"] = text
     return {**files, DEFINITION: tomlkit.dumps(document)}
 
 
 def with_labels(files: Files, name: str, labels: Mapping[str, str]) -> dict[str, str]:
     """The files in which a field has these labels, with what each means; a label file stays one."""
     document = _toml(files, DEFINITION)
-    field: Any = document["fields"][name]  # type: ignore[index]
+    field: Any = document["fields"][name]
     if isinstance(field.get("labels"), str):
         lines = "".join(f"{label}\t{text}\n" if text else f"{label}\n" for label, text in labels.items())
         return {**files, str(field["labels"]): lines}

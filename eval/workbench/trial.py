@@ -162,7 +162,7 @@ class Trials:
 def read_trial(path: Path, records: Sequence[Record] = ()) -> Trial:
     """A trial from its file; one whose process has died is "stopped"."""
     head, *lines = read_lines(path)
-    trial = Trial(path.stem, *(head[name] for name in HEAD), records)
+    trial = Trial(path.stem, **{name: head[name] for name in HEAD}, records=records)
     trial.state = "stopped"
     for line in lines:
         if "tagging" in line:

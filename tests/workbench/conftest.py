@@ -67,7 +67,8 @@ def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
         told = (tmp_path / "server.log").open("wb")
         command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow)]
         root = Path(__file__).parents[2]
-        place = {**os.environ, "PYTHONPATH": str(root), "NICEGUI_STORAGE_PATH": str(tmp_path / "storage")}
+        own = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # NiceGUI heeds it
+        place = {**own, "PYTHONPATH": str(root), "NICEGUI_STORAGE_PATH": str(tmp_path / "storage")}
         process = subprocess.Popen(command, env=place, cwd=tmp_path, stdout=told, stderr=subprocess.STDOUT)
         served.append(process)
         _await(f"http://127.0.0.1:{port}/signin", process, tmp_path / "server.log")

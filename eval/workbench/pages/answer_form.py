@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -20,7 +21,7 @@ KEYS = 9
 class AnswerForm:
     """What stands in the form is the answer; it begins with what the tagger has said."""
 
-    def __init__(self, fields: Mapping[str, FieldBase], tags: Mapping[str, Tag], done: Callable[[], None]) -> None:
+    def __init__(self, fields: Mapping[str, FieldBase], tags: Mapping[str, Tag], done: Callable[[], object]) -> None:
         """`done` is called when a label of the only field is chosen: there is nothing else to say."""
         self._fields, self._tags, self._done = fields, tags, done
         self.answer: dict[str, Any] = {name: value for name in fields if (value := _said(tags.get(name))) is not None}
@@ -81,9 +82,9 @@ class AnswerForm:
 
         for text in ordered[:KEYS] if single else ():
             number = len(self._keyed) + 1
-            self._keyed.append(lambda text=text: choose(text))
+            self._keyed.append(partial(choose, text))
             said = text == ordered[0] and bool(likely)
-            button = ui.button(f"{number}  {text}", on_click=lambda text=text: choose(text))
+            button = ui.button(f"{number}  {text}", on_click=partial(choose, text))
             button.props("unelevated" if said else "outline color=secondary")
         now = next((text for text, value in values.items() if value == self.answer.get(name)), None)
         choice = ui.select(list(values), value=now, with_input=True, label="all", clearable=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from asyncio import to_thread
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
-from nicegui import events, run, ui
+from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
+from eval.workbench.encodings import ENCODINGS
 from eval.workbench.known import take_known
 from eval.workbench.pages.frame import telling, told
 from eval.workbench.records import row_files, rows_file, write_mapping
-from eval.workbench.uploads import ENCODINGS, Look, bring, look
+from eval.workbench.uploads import Look, bring, look
 from tagger.errors import TaggerError
 from tagger.task import load_task
 
@@ -26,12 +29,13 @@ NONE = ""
 class BringForm:
     """A file on its way in. `changed` hears when there is one, or another."""
 
-    def __init__(self, wanted: Mapping[str, str], changed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, wanted: Mapping[str, str], changed: Callable[[], object] = lambda: None) -> None:
         """`wanted` are the columns that are looked for, with what each means."""
         self._wanted, self._changed = wanted, changed
         self._folder = TemporaryDirectory()
         self.path = Path(self._folder.name) / "file"
-        self.name, self.encoding = "", None
+        self.name = ""
+        self.encoding: str | None = None
         self.look: Look | None = None
         self.columns: dict[str, str] = {}
         """Wanted column -> that of the file."""
@@ -56,10 +60,10 @@ class BringForm:
     async def _look(self) -> None:
         self.look = None
         try:
-            self.look = await run.io_bound(look, self.path, self.name, self.encoding)
-            guess = self.look.text_column or self.look.columns[0]
-            self.columns = {name: name if name in self.look.columns else guess for name in self._wanted}
-            self.labels = self.look.label_column or NONE
+            found = await to_thread(look, self.path, self.name, self.encoding)
+            guess = found.text_column or found.columns[0]
+            self.columns = {name: name if name in found.columns else guess for name in self._wanted}
+            self.labels, self.look = found.label_column or NONE, found
         except TaggerError as error:
             told(error)
         self._found.refresh()
@@ -94,11 +98,11 @@ class BringForm:
         self.columns[name] = column
         self._changed()
 
-    def _answered(self, event: events.ValueChangeEventArguments) -> None:
+    def _answered(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.labels = event.value
         self._changed()
 
-    async def _decoded(self, event: events.ValueChangeEventArguments) -> None:
+    async def _decoded(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.encoding = event.value
         await self._look()
 
@@ -133,7 +137,7 @@ async def bring_dialog(desk: Desk, person: Person, task: str) -> str | None:
     name = None
     with telling():
         person.must("edit", task)
-        name, notes = await run.io_bound(form.into, folder, person.name)
+        name, notes = await to_thread(form.into, folder, person.name)
         desk.note(person, "brought rows", task, rows=name)
         ui.notify("\n".join(notes), multi_line=True, type="positive", timeout=8000)
     note.dismiss()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Sequence
 
-from nicegui import run, ui
+from nicegui import ui
 
 from eval.compare import Comparison, Flip
 from eval.show import in_points
@@ -36,14 +37,14 @@ class Comparing:
         self.desk, self.person, self.name = desk, person, name
         self.folder = desk.folder(name)
         self.place = self.folder / "runs" / "compared"
-        self.live = live(self.folder)
+        self.live, self.known = live(self.folder), choices(self.folder, person.name)
         self.found: Comparison | None = None
         self.texts: dict[str, str] = {}
         self.under_way: list[Trial] = []
 
     def build(self) -> None:
         """What is held against what, and what came of it."""
-        known = choices(self.folder, self.person.name)
+        known = self.known
         other = DRAFT if DRAFT in known else next((c for c in known if c != LIVE), LIVE)
         dev = labelled(reviews(self.folder, load_task(self.folder)).valid, "dev")
         with ui.row().classes("sheet p-4 w-full items-end gap-3"):
@@ -72,21 +73,22 @@ class Comparing:
                 rows = fair(dev, a, b)
             self.under_way = [self._start(choice, rows) for choice in pair]
             for trial in self.under_way:
-                await run.io_bound(self.desk.trials.wait, self.place, trial.name)
+                await to_thread(self.desk.trials.wait, self.place, trial.name)
                 if trial.state != "done":
                     raise EngineError(f"{trial.what}: {trial.reason or trial.state}")
             said = self.under_way[0].taggings, self.under_way[1].taggings
             engine = self.desk.trials.engine
-            self.found = await run.io_bound(held_against, self.folder, self.person.name, pair, engine, rows, said)
+            found = await to_thread(held_against, self.folder, self.person.name, pair, engine, rows, said)
+            self.found = found
             self.texts = {row.record.id: " · ".join(row.record.values.values()) for row in rows}
-            self.desk.note(self.person, "compared", self.name, a=pair[0], b=pair[1], verdict=self.found.verdict)
+            self.desk.note(self.person, "compared", self.name, a=pair[0], b=pair[1], verdict=found.verdict)
             self._result.refresh()
         self.go.enable()
 
     def _start(self, choice: str, rows: Sequence[Example]) -> Trial:
         return self.desk.trials.start(
             chosen_task(self.folder, self.person.name, choice), [row.record for row in rows], self.place,
-            what=self.a.options[choice], rows="", author=self.person.name,
+            what=self.known[choice], rows="", author=self.person.name,
         )  # fmt: skip
 
     @ui.refreshable_method
@@ -152,7 +154,7 @@ class Comparing:
         with telling():
             self.person.must("promote", self.name)
             number = int(self.b.value)
-            await run.io_bound(promote, self.folder, number, self.person.name, self.live)
+            await to_thread(promote, self.folder, number, self.person.name, self.live)
             self.desk.note(self.person, "made a version live", self.name, version=number, before=self.live)
             ui.navigate.to(f"/task/{self.name}/versions")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from pathlib import Path
 
-from nicegui import run, ui
+from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.chosen import chosen_task
@@ -75,7 +76,7 @@ class Detail:
     async def _ask(self, name: str) -> None:
         record, note = self._record, ui.notification("Asking again without each word ...", spinner=True, timeout=None)
         with telling():
-            found = await run.io_bound(self._because, name)
+            found = await to_thread(self._because, name)
             if record is self._record and found:
                 self._why[name] = found
                 self._shown.refresh()
@@ -101,7 +102,7 @@ def _reasons(found: Why) -> None:
             bar.props('size=6px rounded aria-label="Fall"').classes("grow")
             ui.label(f"{100 * word.fall:.0f} points" + (f", then {shown(word.then)}" if word.then is not None else ""))
     if found.shots:
-        with ui.expansion(f"{len(found.shots)} examples stood in the prompt").classes("w-full text-sm"):
+        with ui.expansion(f"{len(found.shots)} examples stand in the prompt").classes("w-full text-sm"):
             for shot in found.shots[-20:]:
-                answer = ", ".join(f"{key}: {shown(value)}" for key, value in shot.example.answer.items())
-                ui.label(f"{' · '.join(shot.example.record.values.values())}  →  {answer}").classes("text-sm")
+                answer = ", ".join(f"{key}: {shown(value)}" for key, value in shot.answer.items())
+                ui.label(f"{' · '.join(shot.record.values.values())}  →  {answer}").classes("text-sm")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from asyncio import to_thread
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from nicegui import events, run, ui
+from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
@@ -73,7 +74,7 @@ async def _dialog(desk: Desk, person: Person, name: str, folder: Path) -> None:
         with telling(), TemporaryDirectory() as place:
             path = Path(place) / Path(event.file.name).name
             await event.file.save(path)
-            told = await run.io_bound(_read, path, folder, person.name, test.value)
+            told = await to_thread(_read, path, folder, person.name, test.value)
             desk.note(person, "imported", name, file=path.name, test=test.value)
             ui.notify(told, type="positive")
             dialog.close()

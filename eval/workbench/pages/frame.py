@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final, Literal
 
 from nicegui import ElementFilter, ui
 
@@ -20,7 +21,8 @@ TABS = {
 }
 """The pages of a task: the last part of the address, what it is called, and its sign."""
 
-EDITOR_LIGHT, EDITOR_DARK = "basicLight", "vscodeDark"
+EDITOR_LIGHT: Final = "basicLight"
+EDITOR_DARK: Final = "vscodeDark"
 _STYLE = """
 :root { --surface: #ffffff; --ground: #f6f7f9; --line: #e2e5ea; --quiet: #5b6472; --proof: #ffe9a8; }
 body.body--dark { --surface: #171b21; --ground: #0f1216; --line: #2b323c; --quiet: #a3adbb; --proof: #6b5a1e; }
@@ -64,7 +66,7 @@ class Shade:
             editor.theme = EDITOR_DARK if dark else EDITOR_LIGHT
 
 
-def editor_theme() -> str:
+def editor_theme() -> Literal["basicLight", "vscodeDark"]:
     """The theme of an editor that is made now."""
     mode = next(iter(ElementFilter(kind=ui.dark_mode)), None)
     return EDITOR_DARK if mode and mode.value else EDITOR_LIGHT

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nicegui import run, ui
+from asyncio import to_thread
+
+from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
@@ -75,7 +77,7 @@ def _shipped(desk: Desk, person: Person, tasks: list[str]) -> None:
 
     async def take(name: str) -> None:
         with telling():
-            await run.io_bound(desk.shop.copy_shipped, name)
+            await to_thread(desk.shop.copy_shipped, name)
             desk.note(person, "copied a shipped task", name)
             ui.navigate.to(f"/task/{name}/write")
 
@@ -136,7 +138,7 @@ class NewTask:
         note = ui.notification("Making the task ...", spinner=True, timeout=None)
         with telling():
             self.person.must("edit", self.name.value)
-            notes = await run.io_bound(self._made)
+            notes = await to_thread(self._made)
             ui.navigate.to(f"/task/{self.name.value}/try")
             ui.notify("\n".join(notes), multi_line=True)
         note.dismiss()

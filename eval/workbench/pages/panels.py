@@ -171,7 +171,7 @@ def mark(draft: Draft) -> None:
 
 def _edits(draft: Draft, file: str, text: str, classes: str) -> None:
     language: Any = {"toml": "TOML", "jinja": "Jinja2"}.get(file.rpartition(".")[2])
-    editor = ui.codemirror(text, language=language, line_wrapping=True, theme=editor_theme())  # type: ignore[arg-type]
+    editor = ui.codemirror(text, language=language, line_wrapping=True, theme=editor_theme())
     editor.on_value_change(lambda e: draft.edit(lambda: {**draft.files, file: e.value}))
     editor.classes(f"w-full {classes}").set_enabled(draft.may_edit)
     draft.editors[file] = editor

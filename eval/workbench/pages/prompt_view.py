@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
-from nicegui import run, ui
+from nicegui import ui
 
 from eval.workbench.desk import Desk
 from eval.workbench.drafts import task_of
@@ -29,7 +30,9 @@ class PromptView:
         task = load_task(folder)
         self.columns = list(task.columns)
         self._examples = [example.record for example in task.examples]
-        self._records: Sequence[Record] = self._examples
+        brought = row_files(folder)
+        self._source = "" if self._examples or not brought else brought[0]
+        self._records: Sequence[Record] = records_of(folder, brought[0], MOST) if self._source else self._examples
         self._files: Mapping[str, str] = {}
         self._at, self._shown, self._took, self._wrong = 0, [], 0.0, ""  # type: ignore[var-annotated]
 
@@ -40,7 +43,7 @@ class PromptView:
                 ui.label("What the model reads").classes("font-medium")
                 ui.space()
                 sources = {"": "examples", **{name: name for name in row_files(self._folder)}}
-                ui.select(sources, value="", on_change=lambda e: self._choose(e.value)).props(
+                ui.select(sources, value=self._source, on_change=lambda e: self._choose(e.value)).props(
                     'outlined dense aria-label="Records from"'
                 ).classes("w-40")
                 ui.button(icon="chevron_left", on_click=lambda: self._step(-1)).props(
@@ -55,7 +58,7 @@ class PromptView:
         """Render the prompt of the record at hand by these files; `begun` is when that was asked for."""
         self._files, begun = files, begun or perf_counter()
         try:
-            self._shown = await run.io_bound(self._rendered) if self._records else []
+            self._shown = await to_thread(self._rendered) if self._records else []
             self._wrong = ""
         except TaggerError as error:
             self._wrong = str(error)
@@ -69,7 +72,7 @@ class PromptView:
 
     async def _choose(self, file: str) -> None:
         with telling():
-            self._records = await run.io_bound(records_of, self._folder, file, MOST) if file else self._examples
+            self._records = await to_thread(records_of, self._folder, file, MOST) if file else self._examples
             self._at = 0
             await self.show(self._files)
 

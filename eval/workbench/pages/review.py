@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from nicegui import events, run, ui
+from asyncio import to_thread
+from typing import Any
+
+from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
@@ -80,21 +83,21 @@ class Reviewing:
 
     async def _open(self) -> None:
         with telling():
-            self.trial = await run.io_bound(latest, self.desk.trials, self.folder / "runs")
+            self.trial = await to_thread(latest, self.desk.trials, self.folder / "runs")
             if self.trial:
-                records = await run.io_bound(records_of, self.folder, self.trial.rows)
+                records = await to_thread(records_of, self.folder, self.trial.rows)
                 self.records = {record.id: record for record in records}
                 self.taggings = {tagging.id: tagging for tagging in self.trial.taggings}
         await self._fill()
 
-    async def _turn(self, event: events.ValueChangeEventArguments) -> None:
+    async def _turn(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.kind, self.skipped, self.before = event.value, set(), []
         await self._fill()
 
     async def _fill(self) -> None:
         self.left = []
         with telling():
-            found = await run.io_bound(self._queue)
+            found = await to_thread(self._queue)
             self.left = [name for name in found if name not in self.skipped and name in self.records]
         self._record.refresh()
         self._standing.refresh()
@@ -146,7 +149,7 @@ class Reviewing:
         with telling():
             self.person.must("edit", self.name)
             given = Review(self.person.name, record, answer, "dev", said, self.trial.rows if self.trial else "")
-            await run.io_bound(add, self.folder, self.task, given)
+            await to_thread(add, self.folder, self.task, given)
             self.before.append(self.left.pop(0))
             self.desk.note(self.person, "reviewed", self.name, record=record.id, queue=self.kind)
             self._record.refresh()

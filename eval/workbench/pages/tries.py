@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Sequence
 from typing import Any
 
-from nicegui import events, run, ui
+from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.chosen import choices, chosen_task
@@ -39,6 +40,7 @@ class Tries:
         self.desk, self.person, self.name = desk, person, name
         self.folder = desk.folder(name)
         self.fields = list(load_task(self.folder).fields)
+        self.known = choices(self.folder, person.name)
         self.trial: Trial | None = None
         self.records: dict[str, Record] = {}
         self.told = 0
@@ -55,7 +57,7 @@ class Tries:
             )
             ui.button("Bring a file", icon="upload_file", on_click=self._bring).props("outline")
             self.most = ui.number("How many", value=SOME, min=1, precision=0).props("outlined dense").classes("w-28")
-            self.what = ui.select(choices(self.folder, self.person.name), value="live", label="Asked by").props(
+            self.what = ui.select(self.known, value="live", label="Asked by").props(
                 "outlined dense"
             ).classes("w-56")  # fmt: skip
             self.go = ui.button("Run", icon="play_arrow", on_click=self._run).props("unelevated")
@@ -107,9 +109,9 @@ class Tries:
 
     async def _run(self) -> None:
         with telling():
-            records = await run.io_bound(records_of, self.folder, self.rows.value or "", int(self.most.value or SOME))
+            records = await to_thread(records_of, self.folder, self.rows.value or "", int(self.most.value or SOME))
             task = chosen_task(self.folder, self.person.name, self.what.value)
-            what = self.what.options[self.what.value]
+            what = self.known[self.what.value]
             trial = self.desk.trials.start(
                 task, records, self.folder / "runs", what=what, rows=self.rows.value, author=self.person.name
             )
@@ -119,9 +121,9 @@ class Tries:
     async def _show(self, name: str) -> None:
         """Show a trial of before, or the last."""
         with telling():
-            found = await run.io_bound(latest, self.desk.trials, self.folder / "runs", name)
+            found = await to_thread(latest, self.desk.trials, self.folder / "runs", name)
             if found:
-                records = await run.io_bound(records_of, self.folder, found.rows)
+                records = await to_thread(records_of, self.folder, found.rows)
                 self._take(found, records)
 
     def _take(self, trial: Trial, records: Sequence[Record]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nicegui import run, ui
+from asyncio import to_thread
+
+from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
@@ -96,7 +98,7 @@ class History:
     async def _promote(self, version: Version) -> None:
         with telling():
             self.person.must("promote", self.name)
-            await run.io_bound(promote, self.folder, version.number, self.person.name, self.live)
+            await to_thread(promote, self.folder, version.number, self.person.name, self.live)
             self.desk.note(self.person, "made a version live", self.name, version=version.number, before=self.live)
             ui.navigate.reload()
 
@@ -105,7 +107,7 @@ class History:
             self.person.must("edit", self.name)
             draft = open_draft(self.folder, self.person.name)
             files = files_of(self.folder, version.number)
-            await run.io_bound(
+            await to_thread(
                 save_draft, self.folder, self.person.name, files, draft.digest, base=version.number
             )  # fmt: skip
             self.desk.note(self.person, "took a version to a draft", self.name, version=version.number)

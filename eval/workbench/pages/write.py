@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Callable, Mapping
 from time import perf_counter
+from typing import Any
 
-from nicegui import events, run, ui
+from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
@@ -48,10 +50,10 @@ class Editor:
         with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-[3fr_2fr] gap-4 w-full items-start"):
             with ui.column().classes("gap-3 min-w-0 w-full"):
                 self._bar()
-                with ui.tabs(value=self.panel, on_change=self._turn).props("align=left dense no-caps") as tabs:
+                with ui.tabs(on_change=self._turn).props("align=left dense no-caps") as tabs:
                     for name in PANELS:
                         ui.tab(name)
-                tabs.classes("w-full")
+                tabs.classes("w-full").value = self.panel
                 with ui.column().classes("sheet p-4 w-full gap-3"):
                     self._panel()
                 self._told()
@@ -82,16 +84,14 @@ class Editor:
 
     async def _settle(self) -> None:
         begun = perf_counter()
-        self.problems = await run.io_bound(check, self.files, self.name)
+        self.problems = await to_thread(check, self.files, self.name)
         self._told.refresh()
         mark(self)
         if not self.problems:
             await self.view.show(self.files, begun)
         if self.may_edit and self.files != self.draft.files:
             try:
-                self.draft = await run.io_bound(
-                    save_draft, self.folder, self.person.name, self.files, self.draft.digest
-                )
+                self.draft = await to_thread(save_draft, self.folder, self.person.name, self.files, self.draft.digest)
                 self.said.set_text("Draft saved")
             except TaggerError as error:
                 told(error)
@@ -100,14 +100,14 @@ class Editor:
         """Build the panel anew, from the files as they are."""
         self._panel.refresh()
 
-    def _turn(self, event: events.ValueChangeEventArguments) -> None:
+    def _turn(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.panel = event.value
         self.again()
 
     async def _keep(self, message: str) -> None:
         await self._settle()
         with telling():
-            made = await run.io_bound(keep, self.folder, self.files, message, self.person.name, self.draft.base)
+            made = await to_thread(keep, self.folder, self.files, message, self.person.name, self.draft.base)
             self.desk.note(self.person, "kept a version", self.name, version=made.number)
             discard_draft(self.folder, self.person.name)
             ui.navigate.to(f"/task/{self.name}/versions")
