@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,13 @@ KEYS = 9
 class AnswerForm:
     """What stands in the form is the answer; it begins with what the tagger has said."""
 
-    def __init__(self, fields: Mapping[str, FieldBase], tags: Mapping[str, Tag], done: Callable[[], object]) -> None:
+    def __init__(
+        self, fields: Mapping[str, FieldBase], tags: Mapping[str, Tag], done: Callable[[], Awaitable[None]]
+    ) -> None:
         """`done` is called when a label of the only field is chosen: there is nothing else to say."""
         self._fields, self._tags, self._done = fields, tags, done
         self.answer: dict[str, Any] = {name: value for name in fields if (value := _said(tags.get(name))) is not None}
-        self._keyed: list[Callable[[], None]] = []
+        self._keyed: list[Callable[[], Awaitable[None]]] = []
 
     def build(self) -> None:
         """A line for each field that has a value; the others behind a choice."""
@@ -40,10 +42,10 @@ class AnswerForm:
             ).classes("w-72")
         self._added = ui.column().classes("w-full gap-2")
 
-    def key(self, number: int) -> None:
+    async def key(self, number: int) -> None:
         """The label behind a number key, from 1."""
-        if number <= len(self._keyed):
-            self._keyed[number - 1]()
+        if 0 < number <= len(self._keyed):
+            await self._keyed[number - 1]()
 
     def _also(self, name: str | None) -> None:
         if name and name not in self.answer:
@@ -73,10 +75,10 @@ class AnswerForm:
         ordered += [text for text in values if text not in texts][: KEYS - len(ordered)]
         single = len(self._fields) == 1
 
-        def choose(text: str) -> None:
+        async def choose(text: str) -> None:
             self.answer[name] = values[text]
             if single:
-                self._done()
+                await self._done()
             else:
                 choice.set_value(text)
 

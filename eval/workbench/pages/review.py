@@ -171,7 +171,7 @@ class Reviewing:
         if event.key.enter:
             await self._save()
         elif event.key.number is not None and self.form:
-            self.form.key(event.key.number)
+            await self.form.key(event.key.number)
         elif event.key == "s":
             self._skip()
         elif event.key == "b":
