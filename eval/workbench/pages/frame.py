@@ -36,6 +36,12 @@ mark { background: var(--proof); color: inherit; border-radius: 3px; padding: 0 
 .q-tab, .q-btn { text-transform: none; }
 .turn { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.45; }
 .nicegui-codemirror { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
+body.body--dark { --q-secondary: #cbd5e1 !important; }
+@layer overrides {
+  body.body--dark .text-primary, body.body--dark .nicegui-link:not(.tab):not(.no-underline) { color: #5eead4 !important; }
+  body.body--light .nicegui-link:not(.tab):not(.no-underline) { color: #0f766e !important; }
+  body.body--dark .text-negative { color: #fca5a5 !important; }
+}
 .wrong { background: color-mix(in srgb, #ef4444 22%, transparent) !important; }
 a.tab { color: inherit; text-decoration: none; padding: 6px 12px; border-radius: 8px; }
 a.tab:hover, a.tab[aria-current=page] { background: var(--ground); }

@@ -90,7 +90,7 @@ class PromptView:
         for shown in self._shown:
             with ui.row().classes("items-center gap-2 text-sm quiet"):
                 if shown.tokens:
-                    ui.badge(f"{shown.tokens[0]:,} tokens cached", color="secondary")
+                    ui.badge(f"{shown.tokens[0]:,} tokens cached", color="grey-8")
                     ui.badge(f"{shown.tokens[1]:,} for this record", color="primary")
                 ui.label(f"asked as {shown.form}: {', '.join(shown.fields[:6])}")
                 ui.label(f"rendered in {1000 * self._took:.0f} ms")
