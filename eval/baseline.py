@@ -120,6 +120,9 @@ def drift(
         raise SettingsError(f"expected a name in .md or .json, found {path.name!r}", where="--out")
     loaded, made = load_task(task), read_manifest(folder)
     assert loaded.folder is not None  # it was loaded from there
+    if made["task"] != loaded.id:
+        hint = f"python -m eval drift {made['task']} {folder}"
+        raise SettingsError(f"the tags are of task {made['task']!r}, not {loaded.id!r}", where=str(folder), hint=hint)
     place = against or baseline_file(loaded.folder, made["model"], made["adapter"])
     window = bulk_window(folder, loaded)
     known = load_baseline(place, made)

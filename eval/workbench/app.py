@@ -35,7 +35,8 @@ def serve(desk: Desk, host: str, port: int, show: bool) -> None:
     app.on_startup(lambda: Thread(target=_warm, args=(desk,), daemon=True).start())
     app.on_shutdown(desk.trials.close)
     ui.run(
-        host=host, port=port, title="tagger", language="en-US", reload=False, show=show, dark=None, show_welcome_message=False,
+        host=host, port=port, title="tagger", language="en-US",
+        reload=False, show=show, dark=None, show_welcome_message=False,
         storage_secret=secrets.token_hex(32), favicon="🏷️", reconnect_timeout=30.0, uvicorn_logging_level="warning",
     )  # fmt: skip
 

@@ -38,7 +38,8 @@ mark { background: var(--proof); color: inherit; border-radius: 3px; padding: 0 
 .nicegui-codemirror { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 body.body--dark { --q-secondary: #cbd5e1 !important; }
 @layer overrides {
-  body.body--dark .text-primary, body.body--dark .nicegui-link:not(.tab):not(.no-underline) { color: #5eead4 !important; }
+  body.body--dark .text-primary { color: #5eead4 !important; }
+  body.body--dark .nicegui-link:not(.tab):not(.no-underline) { color: #5eead4 !important; }
   body.body--light .nicegui-link:not(.tab):not(.no-underline) { color: #0f766e !important; }
   body.body--dark .text-negative { color: #fca5a5 !important; }
 }
