@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagger.engines.base import Engine
 from tagger.engines.scripted import ScriptedEngine
-from tagger.errors import TaggerError
+from tagger.errors import EngineError, SettingsError, TaggerError
 from tagger.evidence import Evidence
 from tagger.pipeline import Tagger
 from tagger.result import Alternative, Tag, Tagging
@@ -21,8 +21,10 @@ __all__ = [
     "Alternative",
     "Client",
     "Engine",
+    "EngineError",
     "Evidence",
     "ScriptedEngine",
+    "SettingsError",
     "Tag",
     "Tagger",
     "TaggerError",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -25,13 +27,23 @@ from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, Sho
 from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
 from tagger.run import Progress, refuse_other, tag_file
-from tagger.sinks import MANIFEST, read_manifest
+from tagger.sinks import MANIFEST, read_manifest, shards
 from tagger.sources import catalogue, count, left_out
+from tagger.sources import rows as rows_of
 from tagger.task import load_task
 
 EVERY, RUNNING = 30.0, "running"
 STOPPED = 130
 """Exit code of a run that was told to stop, as of a process that Ctrl-C has ended."""
+
+REASONS = 3
+"""For which rows were rejected, that are told."""
+PLACE, VARYING, END = (
+    re.compile(r"^(?:.*?, )?row \d+(?:, column .*?)?: "),
+    re.compile(r"'[^']*'|\d[\d,]*"),
+    re.compile("[;:(]"),
+)
+"""Of a reason: which row it is about, what differs from row to row, and where details begin."""
 
 Folder = Annotated[Path, typer.Argument(help="The --out of a run.")]
 
@@ -174,8 +186,8 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
         raise typer.Exit(STOPPED)
     out.print(f"manifest: {escape(str(folder / MANIFEST))}", soft_wrap=True)
-    if done.refused:
-        err.print(f"the first that was rejected: {escape(done.refused)}", soft_wrap=True, highlight=False)
+    for number, first in _refusals(folder) if done.outcomes["rejected"] else ():
+        err.print(f"{number:,} rejected, the first: {escape(first)}", soft_wrap=True, highlight=False)
     if done.unread:
         unread = escape(", ".join(done.unread))
         err.print(f"[red bold]not read to the end:[/] {unread} (the output says why)", soft_wrap=True)
@@ -185,6 +197,19 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         err.print("[red bold]no row was tagged[/]")
     if done.unread or failed or nothing:
         raise typer.Exit(1)
+
+
+def _refusals(folder: Path) -> list[tuple[int, str]]:
+    """The most frequent reasons for which rows were rejected: how many rows each has, and what the first says."""
+    counts, first = Counter[str](), dict[str, str]()
+    for path in shards(folder):
+        for line in rows_of(path, lambda _: ["outcome", "reason"]):
+            if line["outcome"] == "rejected":
+                reason = str(line["reason"])
+                kind = END.split(VARYING.sub("_", PLACE.sub("", reason)))[0]
+                counts[kind] += 1
+                first.setdefault(kind, reason)
+    return [(number, first[kind]) for kind, number in counts.most_common(REASONS)]
 
 
 def _opened(job: Job, folder: Path) -> tuple[Tagger, Asker | None]:

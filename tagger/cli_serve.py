@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
-from tagger.cli_options import EngineName, ModelName, err, out
+from tagger.cli_options import EngineName, ModelName, ShotsFile, err, out
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
-from tagger.pipeline import Tagger
-from tagger.task import load_task
+from tagger.keys import EVERY, Role
+from tagger.task import load_task, task_names
 
 HERE = ("127.0.0.1", "::1", "localhost")
 """Addresses that only this machine reaches."""
@@ -33,30 +34,45 @@ def serve(
         Path | None, typer.Option("--jobs", help="Take whole files, too, and keep them and their tags in this folder.")
     ] = None,
     mask: Annotated[bool, typer.Option("--mask", help="Keep personal data out of prompts.")] = False,
+    shots: ShotsFile = None,
+    promise: Annotated[
+        float | None, typer.Option("--promise", min=0.01, max=0.999, help="Share of right values, of every task.")
+    ] = None,
 ) -> None:
     """Serve tasks over HTTP: /v1/tag, /v1/tag:batch, /v1/jobs, /v1/tasks, /metrics; /docs describes them."""
-    if keys is None and host not in HERE:
-        raise SettingsError(f"without keys whoever reaches {host} could ask", hint="give --keys, or leave out --host")
+    refuse_strangers(host, keys)
     try:
+        from tagger.jobs import claim
         from tagger.keys import read_keys
         from tagger.service import Service, Source
         from tagger.serving import serve as answer
     except ImportError as error:
         raise SettingsError(f"the service needs {error.name}", hint="pip install 'tagger[serve]'") from None
-    _free(host, port)
+    refuse_taken(host, port)
+    if jobs:
+        claim(jobs).release()  # another service there is found before a model loads
     known, loaded = read_keys(keys) if keys else None, [load_task(task) for task in tasks]
     if len({task.id for task in loaded}) < len(loaded):
         raise SettingsError("two tasks have one name", where="--task", hint="rename the folder of one of them")
+    if shots and len(loaded) > 1:
+        raise SettingsError("labelled rows are those of one task", where="--shots", hint="serve its task by itself")
     err.print(f"opening engine {engine} ...")
     adapters = any(task.definition.adapter for task in loaded)
-    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters))
+    again = (lambda: read_keys(keys)) if keys else None
+    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters), again, shots, promise)
     opened = source.open()
-    service = Service({task.id: Tagger(task, engine=opened) for task in loaded}, known, source, jobs, mask)
+    service = Service({task.id: source.tagger(task, opened) for task in loaded}, known, source, jobs, mask)
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
     answer(service, host, port)
 
 
-def _free(host: str, port: int) -> None:
+def refuse_strangers(host: str, keys: Path | None) -> None:
+    """Raise SettingsError where others reach the address and no keys are asked for."""
+    if keys is None and host not in HERE:
+        raise SettingsError(f"without keys whoever reaches {host} could ask", hint="give --keys, or leave out --host")
+
+
+def refuse_taken(host: str, port: int) -> None:
     """Raise SettingsError where something listens already: before a model loads."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as free:
         free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,6 +87,11 @@ def key(
     name: Annotated[str, typer.Argument(help="Whose key it is.")],
     keys: Annotated[Path, typer.Option("--keys", help="The file it is added to.")] = Path("keys.toml"),
     tasks: Annotated[list[str] | None, typer.Option("--task", help="A task that it may ask; all without.")] = None,
+    role: Annotated[Role, typer.Option("--role", help="What it may do in the workbench.")] = "view",
+    per_minute: Annotated[
+        int, typer.Option("--per-minute", min=0, help="Records that it may send a minute; 0: any number.")
+    ] = 0,
+    no_task: Annotated[bool, typer.Option("--no-task", help="It may ask no task: for /metrics.")] = False,
 ) -> None:
     """Make an API key. It is shown once; the file holds its hash."""
     from tagger.keys import entry, new_key, read_keys
@@ -80,7 +101,17 @@ def key(
     text = new_key()
     if not name.strip() or not name.isprintable() or set(name) & {'"', "\\"}:
         raise SettingsError("a key needs a name in printable characters, none of them a quotation mark", where="NAME")
+    if no_task and tasks:
+        raise SettingsError("a key for no task names one", where="--no-task", hint="leave out --task, or --no-task")
+    for task in tasks or ():
+        if task not in task_names() and not Path(task).is_dir():
+            err.print(f"[bold]no task is called {escape(repr(task))}[/] among those shipped, nor a folder here")
+    lines = entry(name, text, tuple(Path(task).name for task in tasks or ()), role)
+    if no_task:
+        lines = lines.replace(f'tasks = ["{EVERY}"]', "tasks = []")
+    if per_minute:
+        lines += f"per_minute = {per_minute}\n"
     with keys.open("a", encoding="utf-8") as file:
-        file.write(("\n" if file.tell() else "") + entry(name, text, tuple(tasks or ())))
+        file.write(("\n" if file.tell() else "") + lines)
     keys.chmod(0o600)
     out.print(text, highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ carries it.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 PIECE = 1000
 """Records of one request: of many, those that are sent again if the connection breaks."""
 TRIES = 5
+logging.getLogger("stamina").addHandler(logging.NullHandler())  # tries are logged where there is a log, else not said
 AGAIN = frozenset({429, 502, 503})
 """Statuses after which it is worth asking again; a service that says when is waited for."""
 
@@ -33,7 +35,8 @@ class Client:
 
     `url` is where it listens, `key` an API key; an answer may take `seconds`. Requests that do not get through, or come
     at a bad time, are sent again (up to TRIES times, ever later, with jitter): nothing is changed by asking twice.
-    Raises EngineError when the service cannot be reached or does not answer, SettingsError for what it refuses.
+    Raises EngineError when the service cannot be reached or does not answer, SettingsError for what it refuses; both
+    name the request, as the log of the service does.
     """
 
     def __init__(self, url: str, task: str, *, key: str | None = None, seconds: float = 60) -> None:
@@ -194,4 +197,6 @@ def _plain(error: httpx.HTTPError) -> EngineError | SettingsError:
     elif answer.status_code == 413:
         kind = _TooLargeError
     message = told.get("message") or f"status {answer.status_code}"
-    return kind(str(message), where=str(answer.url), hint=told.get("hint"))
+    name = answer.headers.get("X-Request-ID")
+    where = f"{answer.url}, request {name}" if name else str(answer.url)
+    return kind(str(message), where=where, hint=told.get("hint"))

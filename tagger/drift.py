@@ -84,7 +84,7 @@ class Drift:
     def sentence(self) -> str:
         """What a person has to know."""
         if self.more_rows:
-            return f"cannot tell yet: {self.more_rows:,} more rows"
+            return f"too few rows to tell: {self.rows:,} answered ones, {LEAST_ROWS} are needed"
         places = [f"{one.field} ({one.kind}, {one.level})" for one in self.found]
         more = f" and {len(places) - TOLD} more" if len(places) > TOLD else ""
         return f"drift: {', '.join(places[:TOLD])}{more}" if places else f"no drift in {self.rows:,} rows"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import perf_counter
 from uuid import uuid4
@@ -22,6 +22,8 @@ MOST_BYTES, MOST_FILE_BYTES = 8 << 20, 4 << 30
 """Of a request's body, and of a file that is handed in."""
 CLOSED = ("/v1/", "/metrics")
 """How the paths begin that are not for strangers; of those not even the body of a request is read."""
+JSON = re.compile(r"application/(?:.+\+)?json\b", re.I)
+"""What the body of a request is, but for files."""
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a caller may call its request."""
 
@@ -54,6 +56,8 @@ class Guard:
         try:
             if scope["path"].startswith(CLOSED):
                 self._known(headers.get(b"authorization"))
+                if scope["method"] == "POST" and scope["path"] != self._files:
+                    _refuse_other_than_json(headers)
             await self._measured(scope, receive, watched)
         except RefusedError as error:
             if not status:
@@ -91,3 +95,10 @@ class Guard:
         self._meters.request(route, status)
         facts = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4)}
         AUDIT.info("request", extra=facts | scope.get("state", {}).get("audit", {}))
+
+
+def _refuse_other_than_json(headers: Mapping[bytes, str]) -> None:
+    """Raise RefusedError for a body that is said to be something else; curl says so unless it is told better."""
+    empty = headers.get(b"content-length", "0") == "0" and b"transfer-encoding" not in headers
+    if not empty and not JSON.match(kind := headers.get(b"content-type", "nothing")):
+        raise RefusedError(422, f"the Content-Type is {kind}", "send Content-Type: application/json")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from tagger.callers import Caller
+from tagger.callers import Caller, note
 from tagger.faults import Fault, RefusedError
 from tagger.jobs import Jobs, Told
 from tagger.keys import Key
@@ -49,10 +49,12 @@ def router(service: Service) -> APIRouter:
     ) -> Told:
         """Hand in a file as the body of the request; it is tagged in the background."""
         await service.tagger(key, task)
+        note(request, task=task)
         try:
             told = await _jobs(service).add(key.name, task, form, request.stream(), idempotency)
         except OSError as error:
             raise RefusedError(507, f"the file cannot be kept: {error.strerror or error}") from None
+        note(request, job=told.id)
         response.headers["Location"] = f"{PATH}/{told.id}"
         return told
 
@@ -62,21 +64,21 @@ def router(service: Service) -> APIRouter:
         return _jobs(service).of(key.name)
 
     @routes.get("/{job}")
-    async def one_job(job: str, key: Caller) -> Told:
+    async def one_job(job: str, key: Caller, request: Request) -> Told:
         """How far a job is."""
-        return _found(service, key, job)
+        return _found(service, key, job, request)
 
     @routes.get("/{job}/tags", responses=LINES, response_class=StreamingResponse)
-    async def tags(job: str, key: Caller) -> StreamingResponse:
+    async def tags(job: str, key: Caller, request: Request) -> StreamingResponse:
         """The tags of a finished job: a line of JSON for each row, in the order of the file."""
-        if (state := _found(service, key, job).state) != "finished":
+        if (state := _found(service, key, job, request).state) != "finished":
             raise RefusedError(409, f"the job is {state}", "ask for its tags when it is finished", 5)
         return StreamingResponse(_read(_jobs(service).tags(key.name, job)), media_type="application/x-ndjson")
 
     @routes.delete("/{job}", status_code=204)
-    async def drop(job: str, key: Caller) -> None:
+    async def drop(job: str, key: Caller, request: Request) -> None:
         """Stop a job, and delete its file and its tags."""
-        _found(service, key, job)
+        _found(service, key, job, request)
         await _jobs(service).drop(key.name, job)
 
     return routes
@@ -88,9 +90,10 @@ def _jobs(service: Service) -> Jobs:
     return service.jobs
 
 
-def _found(service: Service, key: Key, name: str) -> Told:
+def _found(service: Service, key: Key, name: str, request: Request) -> Told:
     if (told := _jobs(service).told(key.name, name)) is None:
         raise RefusedError(404, f"no job {name!r} of yours")
+    note(request, task=told.task, job=told.id)
     return told
 
 

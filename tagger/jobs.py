@@ -1,13 +1,15 @@
 """Files that callers hand in, in; folders of tags out, in the background; of each caller one after another.
 
 A job is a folder: what was asked for (job.json), the file, and the output of a bulk run (run.py). A service that is
-started again goes on with those that have no manifest yet, so nothing that was accepted is lost. Records are asked
-through the queue that all callers share, so a large job does not make a product page wait.
+started again goes on with those that have no manifest yet, so nothing that was accepted is lost; the folder of all jobs
+is one service's alone. Records are asked through the queue that all callers share, so a large job does not make a
+product page wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import codecs
 import logging
 import re
 import shutil
@@ -22,21 +24,29 @@ from threading import Event
 from typing import Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict
+from filelock import BaseFileLock, FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tagger.answers import ANSWERS, LOCK, Answers, claimed
 from tagger.batching import ClosedError
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError, TaggerError
 from tagger.faults import RefusedError
 from tagger.pipeline import Tagger
+from tagger.plan import validation_text
 from tagger.queued import Shared
 from tagger.record import Record
 from tagger.result import Tagging
-from tagger.run import Progress, made_by, refuse_other, tag_file
+from tagger.run import Progress, made_by, tag_file
 from tagger.sinks import MANIFEST, read_manifest, shards, write_whole
-from tagger.sources import catalogue
+from tagger.sources import ColumnError, catalogue, count
 
 _LOG = logging.getLogger(__name__)
 FACTS, TAGS = "job.json", "tags"
+NOBODY = ""
+"""The caller of a job of which cannot be read whose it is: who knows its id is told."""
+FORMS = {"jsonl": "JSON lines", "csv": "CSV", "parquet": "a Parquet file"}
+HEAD = 4096
+"""Bytes of a file by which its form is told."""
 NAME = re.compile("[0-9a-f]{32}")
 """Of a job and its folder."""
 RUNNING, UNFINISHED = 8, 20
@@ -70,6 +80,8 @@ class Told(BaseModel):
     state: State
     made: datetime
     rows: int = 0
+    total: int | None = None
+    """Rows of the file, where its form says it at once: Parquet's does."""
     outcomes: dict[str, int] = {}
     reason: str | None = None
     """Why it failed; it is tried again when the service is started again."""
@@ -81,24 +93,35 @@ class _Job:
     folder: Path
     state: State = "waiting"
     rows: int = 0
+    total: int | None = None
     outcomes: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     dropped: Event = field(default_factory=Event)
 
-    def finish(self) -> None:
-        facts = read_manifest(self.folder / TAGS)
-        self.state, self.rows, self.outcomes = "finished", facts["rows"], facts["outcomes"]
+    @property
+    def source(self) -> Path:
+        return self.folder / f"catalogue.{self.wanted.format}"
+
+    def look(self) -> None:
+        """Take note of how many rows there are, or were."""
+        if (self.folder / TAGS / MANIFEST).is_file():
+            facts = read_manifest(self.folder / TAGS)
+            self.state, self.rows, self.outcomes = "finished", facts["rows"], facts["outcomes"]
+            self.total = self.rows
+        elif self.wanted.format == "parquet":
+            self.total = count(self.source) or None
 
     def told(self) -> Told:
         wanted, outcomes = self.wanted, dict(self.outcomes)
         return Told(
-            id=wanted.id, task=wanted.task, state=self.state, made=wanted.made, rows=self.rows, outcomes=outcomes,
-            reason=self.reason,
+            id=wanted.id, task=wanted.task, state=self.state, made=wanted.made, rows=self.rows, total=self.total,
+            outcomes=outcomes, reason=self.reason,
         )  # fmt: skip
 
 
 class Jobs:
-    """The jobs in a folder. `taggers` are those of the service, `ask` its queue."""
+    """The jobs in a folder. `taggers` are those of the service, `ask` its queue. Raises SettingsError for a folder in
+    which another service keeps its jobs."""
 
     def __init__(self, folder: Path, taggers: Mapping[str, Tagger], ask: Ask) -> None:
         self._folder, self._taggers, self._ask = folder, taggers, ask
@@ -107,17 +130,14 @@ class Jobs:
         self._closing = Event()
         self._at_work: dict[str, asyncio.Task[None]] = {}
         self._threads = ThreadPoolExecutor(RUNNING)  # of their own: they wait for threads that answer
-        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = claim(folder)
         for path in folder.iterdir():
             if not NAME.fullmatch(path.name):
                 continue  # somebody else's
             if not (path / FACTS).is_file():  # a file that had not come whole, or a job that was dropped
                 shutil.rmtree(path, ignore_errors=True)
                 continue
-            wanted = Wanted.model_validate_json((path / FACTS).read_text("utf-8"))
-            self._jobs[wanted.id] = job = _Job(wanted, path)
-            if (path / TAGS / MANIFEST).is_file():
-                job.finish()
+            self._jobs[path.name] = _left(path)
 
     async def start(self) -> None:
         """Go on with what an earlier process has left."""
@@ -127,16 +147,19 @@ class Jobs:
     async def stop(self) -> None:
         """Stop at once; what is answered is kept, and the next start goes on there."""
         self._closing.set()
-        await asyncio.gather(*self._at_work.values())
-        self._threads.shutdown()
+        try:
+            await asyncio.gather(*self._at_work.values())
+            self._threads.shutdown()
+        finally:
+            self._lock.release()
 
     async def add(
         self, caller: str, task: str, form: str, content: AsyncIterator[bytes], key: str | None = None
     ) -> Told:
         """Take a file in. A file that came under the same `key` of the same caller is the same job.
 
-        Raises SourceError for a file that does not fit the task, RefusedError where the key came with another file and
-        for more than UNFINISHED jobs, OSError where the file cannot be kept.
+        Raises SourceError for a file that does not fit the task, RefusedError for one that is not of that `form`, where
+        the key came with another file and for more than UNFINISHED jobs, OSError where the file cannot be kept.
         """
         mine = [job for job in self._jobs.values() if job.wanted.caller == caller]
         if sum(job.state in ("waiting", "running") for job in mine) + self._arriving[caller] >= UNFINISHED:
@@ -180,15 +203,20 @@ class Jobs:
         """Jobs that wait or run."""
         return sum(job.state in ("waiting", "running") for job in self._jobs.values())
 
+    @property
+    def failed(self) -> int:
+        """Jobs that have failed, and were neither dropped nor tried again."""
+        return sum(job.state == "failed" for job in self._jobs.values())
+
     async def _arrived(self, wanted: Wanted, folder: Path, content: AsyncIterator[bytes]) -> _Job:
-        folder.mkdir()
-        source, digest = folder / f"catalogue.{wanted.format}", blake2b(digest_size=16)
-        with source.open("wb") as file:
+        folder.mkdir(mode=0o700)
+        job, digest = _Job(wanted, folder), blake2b(digest_size=16)
+        with job.source.open("wb") as file:
             async for part in content:
                 digest.update(part)
                 await asyncio.to_thread(file.write, part)
-        wanted = wanted.model_copy(update={"digest": digest.hexdigest()})
-        await asyncio.to_thread(lambda: next(catalogue(source, self._taggers[wanted.task].task.columns)))
+        job.wanted = wanted = wanted.model_copy(update={"digest": digest.hexdigest()})
+        await asyncio.to_thread(_check, job, self._taggers[wanted.task])
         for before in self._jobs.values() if wanted.key else ():
             if (before.wanted.caller, before.wanted.key) == (wanted.caller, wanted.key):
                 if any(getattr(before.wanted, name) != getattr(wanted, name) for name in ("digest", "task", "format")):
@@ -196,12 +224,12 @@ class Jobs:
                 shutil.rmtree(folder)
                 return before
         write_whole(folder / FACTS, wanted.model_dump_json(indent=1) + "\n")
-        self._jobs[wanted.id] = job = _Job(wanted, folder)
+        self._jobs[wanted.id] = job
         return job
 
     def _mine(self, caller: str, name: str) -> _Job | None:
         job = self._jobs.get(name)
-        return job if job and job.wanted.caller == caller else None
+        return job if job and job.wanted.caller in (caller, NOBODY) else None
 
     async def _forget(self, job: _Job) -> None:
         job.dropped.set()
@@ -245,25 +273,94 @@ class Jobs:
             job.rows, job.outcomes = done.rows + done.partly, done.outcomes
 
         try:
-            self._begin_anew(tags, tagger)
+            _begin_anew(tags, tagger)
             asker = Shared(lambda record: self._ask(wanted.caller, tagger, record), loop)
-            done = tag_file(
-                tagger, job.folder / f"catalogue.{wanted.format}", tags, asker=asker, progress=heard, stop=stop
-            )
+            done = tag_file(tagger, job.source, tags, asker=asker, progress=heard, stop=stop)
+            job.state = "waiting"
             if done.finished:
-                job.finish()
-            else:
-                job.state = "waiting"
+                job.look()
         except ClosedError:
             job.state = "waiting"
         except Exception as error:  # whatever it is, its caller has to hear of it, and the others' jobs go on
-            job.state, job.reason = "failed", str(error)
+            job.state, job.reason = "failed", _plainly(error, job.folder)
             _LOG.exception("job %s of %s has failed", wanted.id, wanted.caller)
 
-    def _begin_anew(self, tags: Path, tagger: Tagger) -> None:
-        """Drop what was tagged by another version of the task, before the service was started again."""
-        try:
-            refuse_other(tags, made_by(tagger))
-        except SourceError as error:
-            _LOG.warning("a job begins anew: %s", error.message)
-            shutil.rmtree(tags)
+
+def claim(folder: Path) -> BaseFileLock:
+    """A folder of jobs for this process alone, until it lets go or dies; SettingsError if another service has it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False, thread_local=False)  # another thread may let go of it
+    try:
+        lock.acquire()
+    except Timeout:
+        told, hint = "another service keeps its jobs there", "give each service a --jobs folder of its own"
+        raise SettingsError(told, where=str(folder), hint=hint) from None
+    return lock
+
+
+def _left(folder: Path) -> _Job:
+    """A job as an earlier process has left it; one that cannot be read has failed."""
+    text = b""
+    try:
+        text = (folder / FACTS).read_bytes()
+        job = _Job(Wanted.model_validate_json(text), folder)
+        job.look()
+        return job
+    except (OSError, KeyError, ValueError) as error:
+        told = validation_text(error) if isinstance(error, ValidationError) else repr(error)
+    try:
+        wanted = Wanted.model_validate_json(text, extra="ignore")  # a later version's still says whose it is
+    except ValidationError:
+        made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        wanted = Wanted(id=folder.name, caller=NOBODY, task="", format="", made=made, digest="")
+    _LOG.error("job %s cannot be read: %s", folder.name, told)
+    return _Job(wanted, folder, "failed", reason=f"what is written down of it cannot be read: {told}")
+
+
+def _check(job: _Job, tagger: Tagger) -> None:
+    """Raise RefusedError or SourceError for a file that is of another form, or does not fit the task."""
+    form, looks = job.wanted.format, _looks(job.source)
+    if looks in FORMS and looks != form:
+        raise RefusedError(422, f"not {FORMS[form]}: it looks like {FORMS[looks]}", f"send it with form={looks}")
+    if looks == "bytes" and form != "parquet":
+        raise RefusedError(422, f"not {FORMS[form]}: it is no text", "send JSON lines, CSV or Parquet")
+    try:
+        next(catalogue(job.source, tagger.task.columns))
+    except ColumnError as error:
+        hint = "call the column so in the file, or list its name in the task's task.toml, names"
+        raise RefusedError(422, error.message, hint) from None
+    job.look()
+
+
+def _looks(source: Path) -> str:
+    """The form that a file has by its beginning; "bytes" for no text, "" for nothing but blank lines."""
+    with source.open("rb") as file:
+        head = file.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
+    if head.startswith((b"PAR1", b"{")):
+        return "jsonl" if head.startswith(b"{") else "parquet"
+    return "bytes" if b"\0" in head else "csv" if head else ""
+
+
+def _begin_anew(tags: Path, tagger: Tagger) -> None:
+    """Drop what another version of the task, or another model, has tagged before the service was started again.
+
+    Raises SourceError where another run writes, or where what was tagged cannot be read.
+    """
+    if not (tags / ANSWERS).is_file():
+        return
+    with claimed(tags), Answers(tags) as answers:
+        before, made = answers.fact("made"), made_by(tagger)
+    if before and any(before.get(name) != fact for name, fact in made.items()):
+        _LOG.warning("a job begins anew: it was tagged by %s, now by %s", before, made)
+        shutil.rmtree(tags)
+
+
+def _plainly(error: Exception, folder: Path) -> str:
+    """What a caller is told of a failed job: no place on this machine, no advice for whoever runs the service."""
+    if isinstance(error, SourceError) and error.where:
+        return f"{error.where.replace(f'{folder}/', '')}: {error.message}"
+    if isinstance(error, TaggerError):
+        return error.message
+    if isinstance(error, OSError):
+        return f"its files cannot be kept: {error.strerror or 'the log says more'}"
+    return "something went wrong in the service"

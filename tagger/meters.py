@@ -32,15 +32,19 @@ class Meters:
         self._abstained = Counter("tagger_abstained_total", "Fields left open", ["task", "field"], registry=own)
         self._waiting = Gauge("tagger_waiting_records", "Records in the queue", registry=own)
         self._jobs = Gauge("tagger_unfinished_jobs", "Jobs that wait or run", registry=own)
+        self._failed = Gauge("tagger_failed_jobs", "Jobs that have failed and are still there", registry=own)
         self.drift = Gauge(
             "tagger_drift", "Population Stability Index against the baseline", ["task", "field", "kind"], registry=own
         )
         self._reloads = Counter("tagger_reloads_total", "Times that tasks were read again", ["outcome"], registry=own)
+        for outcome in ("done", "refused"):
+            self._reloads.labels(outcome)  # 0 until then: an increase from nothing is none
 
-    def text(self, waiting: int, jobs: int = 0) -> bytes:
+    def text(self, waiting: int, jobs: int = 0, failed: int = 0) -> bytes:
         """All of it, in Prometheus' format."""
         self._waiting.set(waiting)
         self._jobs.set(jobs)
+        self._failed.set(failed)
         return generate_latest(self._registry)
 
     def request(self, route: str, status: int) -> None:

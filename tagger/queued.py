@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
+from time import monotonic
 from typing import Any
 
 from tagger.asking import Answered, Stop
@@ -16,8 +17,8 @@ from tagger.result import Tagging
 
 WINDOW = 512
 """Records of a job that wait at once."""
-LOOK = 0.2
-"""Seconds after which somebody who waits looks whether to stop."""
+LOOK, LONG = 0.2, 5.0
+"""Seconds after which somebody who waits looks whether to stop, and after which a few answers are kept at once."""
 
 
 class Shared:
@@ -39,7 +40,8 @@ class Shared:
                 if not waiting:
                     return
                 half = waiting[min(len(waiting), WINDOW // 2) - 1][1]  # at once, for each time is a transaction
-                while not half.done() and not stop():
+                late = monotonic() + LONG
+                while not half.done() and not stop() and not (waiting[0][1].done() and monotonic() > late):
                     wait([half], timeout=LOOK)
                 answered: list[tuple[Record, Mapping[str, Any]]] = []
                 while waiting and waiting[0][1].done():

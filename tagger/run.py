@@ -18,7 +18,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-from tagger.answers import ANSWERS, Answers, claimed, content_key
+from tagger.answers import ANSWERS, TOKENS, Answers, claimed, content_key
 from tagger.asking import Answered, Asker, Here
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
@@ -280,8 +280,10 @@ class _Run:
         self._tell()
 
     def _tell(self) -> None:
-        rows, asked = self.done.rows + self.done.partly, self.done.asked
-        self.answers.note(rows=rows, asked=asked, begun=self.begun, at=time())
+        cost: dict[str, Any] = {}
+        if self.done.asked or not self.answers.fact("asked"):  # else what the run before has cost stays
+            cost = {"asked": self.done.asked, "begun": self.begun, "at": time()}
+        self.answers.note(rows=self.done.rows + self.done.partly, **cost)
         self.progress(self.done)
 
     def _heed(self) -> None:
@@ -302,9 +304,10 @@ class _Run:
         return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
     def _facts(self, source: str, names: Sequence[str]) -> dict[str, Any]:
-        """What stands in the manifest."""
+        """What stands in the manifest; the cost is that of the latest run that asked anything."""
         made = asdict(self.tagger.provenance) | {"engine": asdict(self.tagger.engine.info)}
-        asked = self.answers.asked(self.number)
+        runs = map(self.answers.asked, range(self.number, 0, -1))
+        asked = next((asked for asked in runs if asked["answers"]), dict.fromkeys(("answers", *TOKENS), 0))
         return {
             "source": source,
             "run": self.number,

@@ -117,14 +117,17 @@ def _add_tasks(app: FastAPI, service: Service) -> None:
         return [_told(tagger) for name, tagger in service.taggers.items() if key.may(name)]
 
     @app.get("/v1/tasks/{task}", responses=FAULTS)
-    async def one_task(task: str, key: Caller) -> dict[str, Any]:
+    async def one_task(task: str, key: Caller, request: Request) -> dict[str, Any]:
         """A task: its columns and fields."""
-        return _told(await service.tagger(key, task))
+        tagger = await service.tagger(key, task)
+        note(request, task=task)
+        return _told(tagger)
 
     @app.post("/v1/tasks/{task}/render", responses=FAULTS)
-    async def render(task: str, row: dict[str, Any], key: Caller) -> list[dict[str, Any]]:
-        """What the model would read of a record, ask by ask."""
+    async def render(task: str, row: dict[str, Any], key: Caller, request: Request) -> list[dict[str, Any]]:
+        """What the model would read of a record, ask by ask; the body is the bare record."""
         tagger = await service.tagger(key, task)
+        note(request, task=task)
         record = service.shown(task, row)
         if not isinstance(record, Record):
             raise RefusedError(422, f"not a record of this task: {record.reason}")

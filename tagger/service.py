@@ -7,10 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import product
+from math import nan
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any
+from typing import Any, get_args
 from weakref import WeakSet
 
 from cachetools import TTLCache
@@ -20,7 +22,7 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from tagger.baseline import Baseline, Window, baseline_file, load_baseline
 from tagger.batching import Batcher, BusyError
-from tagger.drift import compare
+from tagger.drift import Kind, compare
 from tagger.engines.base import Completion, Engine, EngineInfo, Request
 from tagger.errors import EngineError, TaggerError
 from tagger.faults import RefusedError
@@ -31,6 +33,7 @@ from tagger.meters import Meters
 from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Tagging
+from tagger.task import Task
 
 _LOG = logging.getLogger(__name__)
 ANYONE = Key(name="anyone", hash="0" * 64)
@@ -43,11 +46,19 @@ PAUSE = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where tasks and engine come from, so that they can be read and opened again."""
+    """Where tasks, engine and keys come from, so that they can be read and opened again."""
 
     tasks: Sequence[str]
     """Names of shipped tasks, or folders."""
     open: Callable[[], Engine]
+    keys: Callable[[], Keys] | None = None
+    shots: Path | None = None
+    promise: float | None = None
+    """Both as a Tagger takes them."""
+
+    def tagger(self, task: str | Task, engine: Engine) -> Tagger:
+        """One of the tasks on an engine; raises TaggerError as a Tagger does."""
+        return Tagger(task, engine=engine, shots=self.shots, promise=self.promise)
 
 
 class Lost:
@@ -108,10 +119,11 @@ class Service:
         return next(iter(self.taggers.values())).engine
 
     async def start(self) -> None:
-        """Begin to answer, and go on with the jobs that an earlier process has left."""
-        await self.batcher.start()
+        """Begin to answer, and go on with the jobs that an earlier process has left; raises what Jobs does."""
         if self.folder:
             self.jobs = Jobs(self.folder, self.taggers, self._patiently)
+        await self.batcher.start()
+        if self.jobs:
             await self.jobs.start()
 
     async def stop(self) -> None:
@@ -189,13 +201,18 @@ class Service:
         return masked(record, columns).record if self.mask and isinstance(record, Record) else record
 
     def reload(self) -> list[str]:
-        """Read all tasks again, with their adapters and calibrations; why some could not be: they stay as they were."""
+        """Read the keys again, and all tasks with their adapters and calibrations; why some could not be: they stay as
+        they were."""
         assert self.source
         troubles = []
         with self._changing:
+            try:
+                self.keys = self.source.keys() if self.source.keys else self.keys
+            except TaggerError as error:
+                troubles.append(f"the keys stay as they were: {error}")
             for name in self.source.tasks:
                 try:
-                    tagger = Tagger(name, engine=self._engine)
+                    tagger = self.source.tagger(name, self._engine)
                     seen = _watched(tagger)
                 except TaggerError as error:
                     troubles.append(f"task {name} stays as it was: {error}")
@@ -235,13 +252,15 @@ class Service:
             tagger.engine = engine
 
     def metrics(self) -> bytes:
-        """What it has done, in Prometheus' format."""
+        """What it has done, in Prometheus' format. Drift is NaN where there are too few answers to tell, 0 for none."""
         self.meters.drift.clear()
         for task, (baseline, window) in self._seen.items():
             drift = compare(baseline, window)
-            for one in drift.findings:
-                self.meters.drift.labels(task, one.field, one.kind).set(one.psi if one in drift.found else 0.0)
-        return self.meters.text(self.batcher.waiting, self.jobs.unfinished if self.jobs else 0)
+            found = {(one.field, one.kind): one.psi for one in drift.found}
+            for place in product(window.fields, get_args(Kind)):
+                self.meters.drift.labels(task, *place).set(nan if drift.more_rows else found.get(place, 0.0))
+        jobs = (self.jobs.unfinished, self.jobs.failed) if self.jobs else (0, 0)
+        return self.meters.text(self.batcher.waiting, *jobs)
 
     async def _tag(self, caller: str, tagger: Tagger, record: Record | Rejected, seconds: float) -> Tagging:
         shown = None

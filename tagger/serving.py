@@ -24,11 +24,12 @@ TRACES = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 def serve(service: Service, host: str, port: int) -> None:
-    """Answer until SIGTERM or Ctrl-C, and then what still waits; SIGHUP reads the tasks again.
+    """Answer until SIGTERM or Ctrl-C, and then what still waits; SIGHUP reads the tasks and the keys again.
 
     Raises SettingsError where traces are wanted and the libraries for them are missing.
     """
     log_as_json()
+    os.umask(0o077)  # what callers hand in, and what comes of it, is for nobody else on this machine
     app = create_app(service)
     if os.environ.get(TRACES):
         _trace(app)

@@ -11,7 +11,7 @@ import csv
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,17 @@ from tagger.errors import SourceError
 from tagger.record import ID, Column, Record, Rejected, column_key, printable, read_record
 
 FORMATS = (".jsonl", ".csv", ".parquet")
+SEPARATORS = {";": "semicolons", "\t": "tabs"}
+"""That are not read between the cells of a CSV."""
+NO_UTF8 = "a file in GB18030 or GBK is converted by iconv -f GB18030 -t UTF-8 FILE > NEW"
 
 
 class EmptyError(SourceError):
     """A file without rows."""
+
+
+class ColumnError(SourceError):
+    """A file without a column that a task needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +173,20 @@ def records(
     Raises SourceError when the first readable row has no key for a required column: then it is the
     file that does not fit, not a row.
     """
+    advised = False
+    for one in _records(path, columns, mapping, ids, prefix):
+        if not advised and isinstance(one, Rejected) and one.reason.startswith("invalid UTF-8"):
+            one, advised = replace(one, reason=f"{one.reason}; {NO_UTF8}"), True  # once: it is likely the whole file
+        yield one
+
+
+def _records(
+    path: Path,
+    columns: Mapping[str, Column],
+    mapping: Mapping[str, str] | None,
+    ids: Seen | None,
+    prefix: str | None,
+) -> Iterator[Record | Rejected]:
     seen, checked, called = ids or Seen(), False, prefix or printable(path.name)
 
     def choose(names: Iterable[str]) -> list[str]:
@@ -219,8 +240,14 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
     for name, column in columns.items():
         if column.required and column_key(row, name, column, mapping) is None:
             found = ", ".join(map(str, row))
-            raise SourceError(
-                f"no column {mapping.get(name, name)!r} for the task's {name!r} (the file has: {found})",
+            missing = f"no column {mapping.get(name, name)!r} for the task's {name!r}"
+            if printable(found) != found:
+                raise SourceError(f"{missing}: the names of its columns are not UTF-8", where=where, hint=NO_UTF8)
+            if len(row) == 1 and (mark := next((mark for mark in ";\t" if mark in found), None)):
+                told = f"{missing}: it has one, {found!r}, and looks separated by {SEPARATORS[mark]}"
+                raise SourceError(told, where=where, hint="separate its columns by commas")
+            raise ColumnError(
+                f"{missing} (the file has: {found})",
                 where=where,
                 hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
             )

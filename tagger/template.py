@@ -1,7 +1,7 @@
 """The text of a prompt.jinja in, a checked template out, and its blocks as text.
 
 A template has two blocks: `instruction`, which sees the fields that are asked, and `record`, which
-sees one record. Templates run in Jinja's sandbox with undefined names forbidden.
+sees one record. Templates run in a sandbox (sandbox.py) with undefined names forbidden.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import jinja2
 import jinja2.meta
 from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tagger.errors import TaskError
+from tagger.sandbox import Sandbox, TooMuch, bounded
 
 BLOCKS = {"instruction", "record"}
 CONTEXT = {"task", "fields", "form", "codes", "shortlist", "record", "candidates"}
@@ -23,7 +23,7 @@ CONTEXT = {"task", "fields", "form", "codes", "shortlist", "record", "candidates
 
 def environment(folders: Iterable[Path]) -> jinja2.Environment:
     """The Jinja environment in which every template runs: sandboxed, strict, white space kept sane."""
-    return ImmutableSandboxedEnvironment(
+    return Sandbox(
         loader=jinja2.FileSystemLoader(list(folders)),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -37,7 +37,7 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
     """The template's source with that of every include, or TaskError at the line that is wrong.
 
     Refused: syntax errors, a missing block, a name that no prompt has, `record.x` for a column that the
-    task does not declare, and an include that is not there.
+    task does not declare, and an include that is not there or has no fixed name.
     """
     allowed = set(columns)
     sources, todo, seen = "", [name], {name}
@@ -53,11 +53,15 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
             raise TaskError(f"not UTF-8: {error}", where=where) from None
         except jinja2.TemplateSyntaxError as error:
             raise TaskError(f"template syntax: {error.message}", where=f"{where}:{error.lineno}") from None
+        except (RecursionError, ValueError):
+            raise TaskError("brackets stand too deep in each other, or a number is too long", where=where) from None
         if current == name and (missing := BLOCKS - {block.name for block in tree.find_all(nodes.Block)}):
             hint = "write {% block instruction %}...{% endblock %}{% block record %}...{% endblock %}"
             raise TaskError(f"the template lacks the block {', '.join(sorted(missing))}", where=where, hint=hint)
         sources += source
         included = [t for t in jinja2.meta.find_referenced_templates(tree) if t is not None]
+        if None in jinja2.meta.find_referenced_templates(tree):  # nobody could check it, nor would the version tell
+            raise TaskError("the name of an included template must be a text in quotes", where=where)
         if again := [t for t in included if t in seen]:
             raise TaskError(f"template {again[0]!r} is included more than once", where=where)
         seen.update(included)
@@ -66,9 +70,15 @@ def check_template(env: jinja2.Environment, name: str, columns: Iterable[str], w
 
 
 def render_block(template: jinja2.Template, block: str, context: Mapping[str, Any], where: str) -> str:
-    """One block of a template as text, without white space at its ends."""
+    """One block of a template as text, without white space at its ends.
+
+    TaskError for whatever goes wrong in it, and for loops, calls and texts beyond the bounds of sandbox.py.
+    """
     try:
-        return "".join(template.blocks[block](template.new_context(dict(context)))).strip()
+        return bounded(template.blocks[block](template.new_context(dict(context)))).strip()
+    except TooMuch as error:
+        hint = "take loops out of each other, or repeat and fill up less: a prompt needs a step for each label and line"
+        raise TaskError(f"block {block!r}: {error}", where=where, hint=hint) from None
     except jinja2.UndefinedError as error:
         raise TaskError(f"block {block!r}: {error.message}", where=where) from None
     except jinja2.exceptions.SecurityError as error:

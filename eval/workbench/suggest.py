@@ -73,14 +73,17 @@ def examples_worth_adding(
     judged one, of an example or of another suggestion is never taken, nor one that cannot be shown.
     """
     taken = {plain_text(row.record) for row in (*judged, *task.examples)}
-    free = list({text: row for row in showable(task, spare) if (text := plain_text(row.record)) not in taken}.values())
+    free: dict[str, Example] = {}
+    for row in showable(task, spare):
+        if (text := plain_text(row.record)) not in taken:
+            free.setdefault(text, row)
     rows = {row.record.id: row for row in judged}
     ranked: list[list[Suggestion]] = []
     for confusion in confusions(verdicts):
         if len(ranked) == most:
             break
         wrong = [rows[v.id] for v in verdicts if v.kind == "wrong" and _names(confusion, v)]
-        if found := [row for row in free if shown(row.answer.get(confusion.field)) == confusion.gold]:
+        if found := [row for row in free.values() if shown(row.answer.get(confusion.field)) == confusion.gold]:
             ranked.append([Suggestion(row, _because(task, confusion)) for row in _nearest(found, wrong)])
     picked: dict[str, Suggestion] = {}
     for turn in zip_longest(*ranked):

@@ -127,5 +127,22 @@ def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     done = tagger("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
 
     assert done.returncode == 1
-    assert "row 1: invalid UTF-8 at byte" in done.stderr
+    assert "3 rejected, the first: row 1: invalid UTF-8 at byte" in done.stderr
+    assert done.stderr.count("iconv -f GB18030 -t UTF-8") == 1
     assert "no row was tagged" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_the_most_frequent_reasons_of_rejections_are_told_with_their_counts(tmp_path: Path, form: str) -> None:
+    rows = [{"id": f"{n % 10}", "title": "tea"} for n in range(15)] + [{"id": f"x{n}", "title": ""} for n in range(7)]
+    rows += [{"id": f"y{n}", "title": "x" * (5000 + n)} for n in range(3)] + [{"id": "z", "title": "nul \0"}]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+
+    command = ("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+    told = [line for line in tagger(*command, "--format", form).stderr.splitlines() if "rejected, the first" in line]
+
+    assert [line.split(" rejected, the first: ") for line in told] == [
+        ["7", "row 16: no text in column 'title' (the row has: id, title)"],
+        ["5", "row 11: id '0' stands already on an earlier row"],
+        ["3", "row 23, column 'title': text of 5,000 characters; at most 4,000 are read"],
+    ]

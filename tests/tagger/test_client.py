@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import httpx
 import pandas as pd
 import pytest
 
+import tagger
 from tagger import Client, ScriptedEngine, Tagger, load_task
 from tagger.errors import EngineError, SettingsError
 from tagger.result import tagging_of
@@ -55,6 +59,22 @@ def test_one_many_and_a_frame_come_back_as_from_a_tagger(at: str) -> None:
 def test_what_a_service_refuses_is_said(at: str) -> None:
     with pytest.raises(SettingsError, match=r"no task 'nothing'(.|\n)*served are: category"):
         Client(at, "nothing").tag({"title": "Tea"})
+
+
+def test_what_a_service_refuses_names_the_request_as_its_log_does(at: str) -> None:
+    with pytest.raises(tagger.SettingsError) as raised, Client(at, "nothing") as client:
+        client.tag({"title": "Tea"})
+
+    assert re.search("request [0-9a-f]{32}$", raised.value.where or "")
+
+
+def test_tries_that_do_not_get_through_are_no_lines_of_their_own() -> None:
+    script = "import tagger.client as c; c.TRIES = 2; c.Client('http://127.0.0.1:9', 'category').tag({'title': 'Tea'})"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+
+    assert "tagger.errors.EngineError: " in done.stderr
+    assert "retry" not in done.stderr.splitlines()[0]
 
 
 def test_no_service_is_said_after_some_tries(monkeypatch: pytest.MonkeyPatch) -> None:

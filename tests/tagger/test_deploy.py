@@ -113,7 +113,7 @@ def test_a_file_parses_and_says_first_what_it_is_for(name: str) -> None:
         return
     if name.endswith(".yaml"):
         assert all(yaml.safe_load_all(text(name)))
-    assert text(name).startswith("# ") or name == "adapter.yaml"
+    assert text(name).startswith("# ")
 
 
 def test_every_metric_and_label_that_is_asked_for_is_exported(exported: dict[str, set[str]]) -> None:
@@ -233,6 +233,42 @@ def test_keys_come_as_files_from_outside() -> None:
     assert mounted == {"/run/secrets/keys.toml", job["authorization"]["credentials_file"]}
     assert f"--keys={places['keys']}/keys.toml" in pod()["containers"][0]["args"]
     assert pod()["volumes"][0] == {"name": "keys", "secret": {"secretName": "tagger-keys", "defaultMode": 0o440}}
+
+
+def test_keys_that_the_files_have_made_are_not_committed() -> None:
+    ignored = (DEPLOY.parents[1] / ".gitignore").read_text("utf-8").splitlines()
+    made = re.findall(r"tagger key .*> (\S+)", text("compose.yaml") + text("kubernetes.yaml"))
+
+    assert made == ["metrics.key"] * 2
+    assert {"/keys.toml", "/metrics.key"} <= set(ignored)
+    assert "--task none" not in text("compose.yaml") + text("kubernetes.yaml") + text("prometheus.yaml")
+
+
+def test_what_is_a_comment_until_it_is_wanted_fits_together() -> None:
+    marked = r"(?m)^( +)# (?=- |jobs:)"
+    services, kinds = (re.sub(marked, r"\1", text(f"{name}.yaml")) for name in ("compose", "kubernetes"))
+    whole = yaml.safe_load(services)
+    own = [s for s in whole["services"].values() if s["image"].startswith("tagger:")]
+    found = {document["kind"]: document for document in yaml.safe_load_all(kinds)}
+    spec = found["Deployment"]["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    egress = found["NetworkPolicy"]["spec"]["egress"][0]["ports"]
+
+    for command in (*(s["command"] for s in own), container["args"]):
+        assert {"--jobs=/jobs", "--task=/tasks/mine"} <= set(command)
+    for service in own:
+        assert {volume.split(":")[1] for volume in service["volumes"]} == {"/cache", "/jobs", "/tasks/mine"}
+    assert "jobs" in whole["volumes"]
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} >= {"/jobs", "/tasks/mine"}
+    assert {m["name"] for m in container["volumeMounts"]} == {volume["name"] for volume in spec["volumes"]}
+    assert {"port": 4318, "protocol": "TCP"} in egress
+    assert any("/jobs" in rest for name, rest in instructions() if name == "RUN")
+
+
+def test_failed_jobs_and_refused_changes_raise_an_alert(exported: dict[str, set[str]]) -> None:
+    asked = {found.name for expression in expressions() for found in selectors(expression)}
+
+    assert {"tagger_failed_jobs", "tagger_reloads_total"} <= asked & set(exported)
 
 
 def test_replicas_follow_a_metric_that_is_exported(exported: dict[str, set[str]]) -> None:

@@ -183,7 +183,7 @@ def test_with_too_few_rows_it_says_how_many_more() -> None:
 
     found = compare(as_baseline(drawn(1, 400)), window)
 
-    assert found.sentence == "cannot tell yet: 30 more rows"
+    assert found.sentence == "too few rows to tell: 170 answered ones, 200 are needed"
     assert not found.findings
 
 
@@ -367,6 +367,13 @@ def test_tags_like_those_evaluated_pass_and_others_end_with_1(evaluated: tuple[P
     facts = json.loads((tmp_path / "alike.json").read_text("utf-8"))
     assert (facts["sentence"], facts["baseline_rows"], facts["rows"]) == ("no drift in 300 rows", 150, 300)
     assert [one["level"] for one in facts["findings"]] == [""] * 3
+
+
+def test_tags_of_another_task_are_held_against_its_own_baseline(evaluated: tuple[Path, Path], tmp_path: Path) -> None:
+    tags = bulk(evaluated[0], "tcx", tmp_path / "tags")
+
+    with pytest.raises(SettingsError, match=r"of task 'category', not 'zh_category'(.|\n)*eval drift category"):
+        drift_command("zh_category", tags)
 
 
 def test_a_run_of_another_version_makes_no_baseline(evaluated: tuple[Path, Path]) -> None:

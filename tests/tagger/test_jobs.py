@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.answers import LOCK, claimed
 from tagger.engines.base import Completion, Request
-from tagger.errors import EngineError
+from tagger.errors import EngineError, SettingsError
 from tagger.keys import Key, Keys, digest, new_key
 from tagger.server import create_app
 from tagger.service import Service
+from tests.tagger.test_server import running
 
 ROWS, MANY = 400, 3000
 
@@ -123,7 +130,7 @@ def test_a_dropped_job_leaves_nothing_behind(tmp_path: Path) -> None:
         next_one = ended(client, hand_in(client, FILE[: FILE.index("\n") + 1]).json()["id"])
 
     assert next_one["state"] == "finished"
-    assert [path.name for path in tmp_path.iterdir()] == [next_one["id"]]
+    assert [path.name for path in tmp_path.iterdir() if path.name != LOCK] == [next_one["id"]]
 
 
 def test_a_page_does_not_wait_for_a_job(tmp_path: Path) -> None:
@@ -218,7 +225,7 @@ def test_a_dropped_job_does_not_come_back_after_a_kill(tmp_path: Path) -> None:
     with served(tmp_path) as client:
         assert client.get("/v1/jobs").json() == []
 
-    assert list(tmp_path.iterdir()) == []
+    assert [path for path in tmp_path.iterdir() if path.name != LOCK] == []
 
 
 def test_what_is_no_job_in_the_folder_stays_as_it_is(tmp_path: Path) -> None:
@@ -236,6 +243,15 @@ def test_what_is_no_job_in_the_folder_stays_as_it_is(tmp_path: Path) -> None:
         ('{"what": "x"}\n', {"task": "category"}, 422, "no column 'title'"),
         ("", {"task": "category"}, 422, "holds no rows"),
         (FILE, {"task": "category", "form": "parquet"}, 422, "not a Parquet file"),
+        ("\n\ntitle\nTea\n", {"task": "category"}, 422, "form=csv"),
+        ("title\nTea\n", {"task": "category", "form": "parquet"}, 422, "form=csv"),
+        ("\ufeff" + FILE, {"task": "category", "form": "csv"}, 422, "form=jsonl"),
+        ("PAR1", {"task": "category"}, 422, "form=parquet"),
+        ("PAR1", {"task": "category", "form": "csv"}, 422, "form=parquet"),
+        ("PK\3\4\0\0", {"task": "category"}, 422, "it is no text"),
+        ("PAR1 but no", {"task": "category", "form": "parquet"}, 422, "not a Parquet file: "),
+        ("id;title\n1;Tea\n", {"task": "category", "form": "csv"}, 422, "separate its columns by commas"),
+        ('{"what": "x"}\n', {"task": "category"}, 422, "call the column so"),
         (FILE, {"task": "category", "form": "../../etc"}, 422, "form"),
         (FILE, {"task": "../category"}, 404, "no task"),
     ],
@@ -247,5 +263,115 @@ def test_a_file_that_does_not_fit_is_refused(
         answer = client.post("/v1/jobs", params=params, content=content.encode())
 
     assert answer.status_code == status, answer.text
-    assert message in answer.json()["message"]
-    assert list(tmp_path.iterdir()) == []
+    assert message in answer.json()["message"] + answer.json().get("hint", "")
+    assert "--map" not in answer.text
+    assert [path for path in tmp_path.iterdir() if path.name != LOCK] == []
+
+
+def partly(folder: Path) -> str:
+    """A job of which some rows are tagged when its service stops."""
+    with served(folder, Slow(0.05)) as client:
+        name: str = hand_in(client, lines_of(MANY)).json()["id"]
+        while client.get(f"/v1/jobs/{name}").json()["rows"] == 0:
+            time.sleep(0.01)
+    return name
+
+
+def test_a_second_service_on_the_same_folder_does_not_start_and_the_first_loses_nothing(tmp_path: Path) -> None:
+    engine, arriving = Slow(0.01), tmp_path / ("a" * 32)
+    with served(tmp_path, engine) as client:
+        name = hand_in(client, lines_of(MANY)).json()["id"]
+        arriving.mkdir()  # a file that is on its way
+        with (
+            pytest.raises(SettingsError, match=r"another service keeps its jobs there(.|\n)*of its own"),
+            served(tmp_path),
+        ):
+            pass
+        told = ended(client, name)
+        assert arriving.is_dir()
+
+    assert told["outcomes"] == {"tagged": MANY}
+    assert len(engine.asked) == MANY
+
+
+def test_tags_that_another_run_holds_stay_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagger.answers.PATIENCE", 0.0)
+    name = partly(tmp_path)
+    with claimed(tmp_path / name / "tags"), served(tmp_path) as client:
+        told = ended(client, name)
+    with served(tmp_path, again := Slow()) as client:
+        after = ended(client, name)
+
+    assert (told["state"], told["reason"]) == ("failed", "tags: another run writes there now")
+    assert after["outcomes"] == {"tagged": MANY}
+    assert len(again.asked) < MANY
+
+
+def test_a_failed_job_says_why_and_neither_where_nor_what_its_caller_cannot_do(tmp_path: Path) -> None:
+    name = partly(tmp_path)
+    (tmp_path / name / "tags" / "_answers.sqlite").write_bytes(b"no database" * 1000)
+    with served(tmp_path) as client:
+        told, metrics = ended(client, name), client.get("/metrics").text
+
+    assert told["reason"] == "tags/_answers.sqlite: cannot be used: file is not a database"
+    assert "tagger_failed_jobs 1.0" in metrics
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["of a later version", "cut"])
+def test_a_job_that_cannot_be_read_has_failed_and_the_others_go_on(tmp_path: Path, later: bool) -> None:
+    name = partly(tmp_path)
+    broken = tmp_path / ("b" * 32)
+    broken.mkdir()
+    facts = json.loads((tmp_path / name / "job.json").read_text("utf-8")) | {"id": broken.name, "priority": 3}
+    (broken / "job.json").write_text(json.dumps(facts) if later else "{", "utf-8")
+
+    with served(tmp_path) as client:
+        told, other = ended(client, broken.name), ended(client, name)
+        listed = len(client.get("/v1/jobs").json())
+        client.delete(f"/v1/jobs/{broken.name}")
+
+    assert (told["state"], "priority" in told["reason"]) == ("failed", later)
+    assert "cannot be read" in told["reason"]
+    assert (other["state"], listed) == ("finished", 1 + later)
+    assert not broken.exists()
+
+
+def test_the_audit_log_names_task_and_job(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tagger.audit")
+    with served(tmp_path) as client:
+        name = hand_in(client).json()["id"]
+        for ask in (client.get, client.delete):
+            ask(f"/v1/jobs/{name}")
+
+    lines = [vars(record) for record in caplog.records if record.name == "tagger.audit"]
+    assert [(line["method"], line["task"], line["job"]) for line in lines] == [
+        (method, "category", name) for method in ("POST", "GET", "DELETE")
+    ]
+
+
+def test_a_job_of_a_slow_key_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tagger.queued.LONG", 0.0)
+    text, file = new_key(), io.BytesIO()
+    keys = Keys({digest(text): Key(name="slow", hash=digest(text), per_minute=5)})
+    pq.write_table(pa.table({"title": ["Tea"] * 3 + [f"Tea no {n}" for n in range(ROWS)]}), file)
+    known = {"Authorization": f"Bearer {text}"}
+    with served(tmp_path, keys=keys) as client:
+        name = client.post(
+            "/v1/jobs", params={"task": "category", "form": "parquet"}, content=file.getvalue(), headers=known
+        ).json()["id"]
+        for _ in range(200):
+            if (told := client.get(f"/v1/jobs/{name}", headers=known).json())["rows"]:
+                break
+            time.sleep(0.02)
+
+    assert (told["state"], told["rows"], told["total"]) == ("running", 5, ROWS + 3)
+
+
+def test_what_is_handed_in_is_for_nobody_else_on_the_machine(tmp_path: Path) -> None:
+    with running(tmp_path, "--jobs", "jobs") as (at, _):
+        name = httpx.post(f"{at}/v1/jobs", params={"task": "category"}, content=FILE.encode()).json()["id"]
+        while httpx.get(f"{at}/v1/jobs/{name}").json()["state"] != "finished":
+            time.sleep(0.05)
+    made = [tmp_path / "jobs", *(path for path in (tmp_path / "jobs").rglob("*") if path.name != LOCK)]
+
+    assert {(path.is_dir(), path.stat().st_mode & 0o777) for path in made} == {(True, 0o700), (False, 0o600)}

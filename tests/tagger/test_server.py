@@ -278,6 +278,77 @@ def test_a_service_is_started_asked_and_stopped(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGTERM  # uvicorn hands the signal on once all is answered
 
 
+def made(tmp_path: Path, *arguments: str) -> Any:
+    """What `tagger key` has said, and the file of keys after it."""
+    from typer.testing import CliRunner
+
+    from tagger.cli import app
+
+    said = CliRunner().invoke(app, ["key", *arguments, "--keys", str(tmp_path / "keys.toml")])
+    return said, read_keys(tmp_path / "keys.toml") if (tmp_path / "keys.toml").exists() else None
+
+
+def test_a_key_may_be_one_for_no_task_or_for_so_many_records_a_minute(tmp_path: Path) -> None:
+    said, _ = made(tmp_path, "prometheus", "--no-task")
+    other, found = made(tmp_path, "shop", "--per-minute", "600", "--task", "category")
+    both, _ = made(tmp_path, "both", "--no-task", "--task", "category")
+
+    assert found.of(said.stdout.strip()) == Key(name="prometheus", hash=digest(said.stdout.strip()), tasks=())
+    assert found.of(other.stdout.strip()).per_minute == 600
+    assert said.stderr == other.stderr == ""
+    assert isinstance(both.exception, SettingsError)
+
+
+def test_a_key_for_a_task_that_there_is_not_is_made_with_a_warning(tmp_path: Path, shop: Path) -> None:
+    said, found = made(tmp_path, "desk", "--task", "catgory", "--task", str(shop))
+
+    assert "no task is called 'catgory'" in said.stderr
+    assert "shop" not in said.stderr
+    assert found.of(said.stdout.strip()).tasks == ("catgory", "shop")
+
+
+def test_a_body_that_is_not_said_to_be_json_is_told_how_to_say_so() -> None:
+    body = json.dumps({"task": "category", "record": {"title": "Tea"}})
+    with asked(service()) as client:
+        kinds = [
+            {"Content-Type": kind} for kind in ("application/x-www-form-urlencoded", "application/JSON; charset=x")
+        ]
+        answers = [client.post("/v1/tag", content=body, headers=headers).json() for headers in ({}, *kinds)]
+
+    assert [answer.get("hint") for answer in answers] == ["send Content-Type: application/json"] * 2 + [None]
+
+
+def test_labelled_rows_and_a_promise_are_for_the_service_too(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from tagger.cli import app
+
+    (tmp_path / "rows.jsonl").write_text('{"title": "Sencha", "labels": {"category": "Tea"}}\n', "utf-8")
+    serve = ["serve", "--engine", "scripted", "--port", "18999", "--task", "category"]
+    two = CliRunner().invoke(app, [*serve, "--task", "zh_category", "--shots", str(tmp_path / "rows.jsonl")])
+    promised = CliRunner().invoke(app, [*serve, "--promise", "0.95"])
+    with running(tmp_path, "--shots", "rows.jsonl") as (at, _):
+        plan = httpx.get(f"{at}/v1/tasks/category").json()["plan"]
+
+    assert "labelled rows are those of one task" in str(two.exception)
+    assert "without a calibration nothing can be promised" in str(promised.exception)
+    assert "+" in plan
+
+
+def test_a_service_whose_jobs_folder_is_taken_says_so_before_it_loads_a_model(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from tagger.cli import app
+
+    with running(tmp_path, "--jobs", "jobs"):
+        second = CliRunner().invoke(
+            app,
+            ["serve", "--task", "category", "--engine", "warp", "--port", "18998", "--jobs", str(tmp_path / "jobs")],
+        )
+
+    assert "another service keeps its jobs there" in str(second.exception)
+
+
 def test_without_keys_no_other_machine_is_let_in() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tagger", "serve", "--task", "category", "--engine", "scripted", "--host", "0.0.0.0"],

@@ -19,7 +19,7 @@ from tagger import ScriptedEngine, Tagger
 from tagger.baseline import Baseline, Window, baseline_file, save_baseline
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
-from tagger.keys import Key, Keys, digest, new_key
+from tagger.keys import Key, Keys, digest, entry, new_key, read_keys
 from tagger.service import Service, Source
 from tests.tagger.test_server import Slow, asked, running, service
 
@@ -166,6 +166,37 @@ def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> No
     assert 'tagger_reloads_total{outcome="refused"} 1.0' in metrics
 
 
+def test_keys_are_read_again_and_a_broken_file_keeps_those_there_are(shop: Path, tmp_path: Path) -> None:
+    file, texts = tmp_path / "keys.toml", [new_key(), new_key()]
+    lines = [entry(name, text, (), "view") for name, text in zip(("a", "b"), texts, strict=True)]
+    file.write_text(lines[0], "utf-8")
+    source = Source((str(shop),), ScriptedEngine, lambda: read_keys(file))
+    found = Service({"shop": Tagger(shop, engine=ScriptedEngine())}, read_keys(file), source)
+    seen = []
+    with asked(found) as client:
+        for content in (lines[0], lines[1], "[[key"):
+            file.write_text(content, "utf-8")
+            troubles = found.reload()
+            shown = [{"Authorization": f"Bearer {text}"} for text in texts]
+            seen.append([client.get("/v1/tasks", headers=headers).status_code for headers in shown])
+
+    assert seen == [[200, 401], [401, 200], [401, 200]]
+    assert [trouble.startswith("the keys stay as they were") for trouble in troubles] == [True]
+
+
+def test_tasks_that_are_read_again_keep_their_labelled_rows(shop: Path, tmp_path: Path) -> None:
+    example = json.loads((shop / "examples.jsonl").read_text("utf-8"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({**example["record"], "answer": example["answer"]}), "utf-8")
+    source = Source((str(shop),), ScriptedEngine, shots=tmp_path / "rows.jsonl")
+    found = Service({"shop": source.tagger(str(shop), ScriptedEngine())}, source=source)
+    before = found.taggers["shop"]
+
+    assert found.reload() == []
+    assert found.taggers["shop"] is not before
+    assert found.taggers["shop"].provenance == before.provenance
+    assert "+" in before.provenance.plan
+
+
 def test_of_several_tasks_the_sound_ones_are_read_again(shop: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(shop, other)
@@ -206,7 +237,10 @@ def test_the_audit_log_says_who_asked_for_what_and_no_product_text(caplog: pytes
     with asked(service()) as client:
         client.post("/v1/tag", json={"task": "category", "record": {"title": "Secret Tea"}})
 
-    (line,) = [record for record in caplog.records if record.name == "tagger.audit"]
+        client.post("/v1/tasks/category/render", json={"title": "Secret Tea"})
+
+    line, render = [record for record in caplog.records if record.name == "tagger.audit"]
+    assert (render.__dict__["task"], render.__dict__["status"]) == ("category", 200)
     told = {name: getattr(line, name) for name in ("key", "route", "task", "records", "status", "outcome")}
     assert told == {
         "key": "anyone", "route": "/v1/tag", "task": "category", "records": 1, "status": 200, "outcome": "tagged"
@@ -248,6 +282,8 @@ def test_a_shift_of_labels_shows_in_the_metrics(category: Any, tmp_path: Path) -
     )  # fmt: skip
     save_baseline(baseline_file(folder, made.model), baseline)
     sizes = []
+    with asked(Service({"category": Tagger(folder, engine=Slow())})) as client:
+        first = [line.split()[-1] for line in client.get("/metrics").text.splitlines() if "tagger_drift{" in line]
     for titles in (("Tea", "Coffee"), ("Tea", "Tea")):
         with asked(Service({"category": Tagger(folder, engine=Slow())})) as client:
             records = [{"title": titles[n % 2]} for n in range(400)]
@@ -255,6 +291,7 @@ def test_a_shift_of_labels_shows_in_the_metrics(category: Any, tmp_path: Path) -
             lines = [line for line in client.get("/metrics").text.splitlines() if 'kind="mix"' in line]
             sizes.append(float(lines[0].split()[-1]))
 
+    assert first == ["NaN"] * 3  # mix, confidence, silence: too few answers to tell
     assert sizes[0] == 0
     assert sizes[1] > 0.25
 

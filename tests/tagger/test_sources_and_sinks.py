@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.answers import Answers
 from tagger.errors import SourceError
 from tagger.record import Column, Rejected
 from tagger.run import tag_file
@@ -72,6 +73,13 @@ def test_control_tokens_in_a_title_stay_text(tmp_path: Path) -> None:
         ("blank.jsonl", b"\n\n", "holds no rows"),
         ("header.csv", b"id,title\n", "holds no rows"),
         ("other.jsonl", b'{"what": "tea"}', r"no column 'title'(.|\n)*--map title="),
+        (
+            "semicolons.csv",
+            b"id;title\n1;tea\n",
+            r"it has one, 'id;title', and looks separated by semicolons(.|\n)*by commas",
+        ),
+        ("tabs.csv", b"id\ttitle\n1\ttea\n", r"looks separated by tabs"),
+        ("gbk.csv", "名称\n绿茶\n".encode("gbk"), r"are not UTF-8(.|\n)*iconv -f GB18030"),
         ("text.xml", b"<x/>", "is not read"),
         ("broken.parquet", b"PAR1 but no", "not a Parquet file"),
     ],
@@ -84,6 +92,31 @@ def test_a_file_that_does_not_fit_is_refused_by_name(tmp_path: Path, name: str, 
 
     assert name in str(raised.value.where)
     assert not (tmp_path / "out" / "_manifest.json").exists()
+
+
+def test_a_file_that_is_not_utf8_says_once_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_bytes("id,title\n1,绿茶\n2,红茶\n".encode("gbk"))
+
+    found = list(records(tmp_path / "in.csv", {"title": Column()}))
+
+    assert all(isinstance(one, Rejected) and "invalid UTF-8" in one.reason for one in found)
+    assert ["iconv" in str(one) for one in found] == [True, False]
+
+
+def test_a_run_that_asks_nothing_leaves_what_the_last_one_has_cost(tmp_path: Path) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    source.write_text('{"title": "tea"}\n{"title": "coffee"}\n', "utf-8")
+    forms: list[Format] = ["jsonl", "jsonl", "csv", "parquet"]
+    costs = []
+    for form in forms:
+        tag_file(Tagger("category", engine=ScriptedEngine()), source, out, form=form)
+        facts = json.loads((out / "_manifest.json").read_text("utf-8"))
+        with Answers(out) as answers:
+            costs.append((facts["asked"], facts["tokens"], *(answers.fact(name) for name in ("asked", "begun", "at"))))
+
+    assert costs[0][0] == 2
+    assert costs[0][1]["read"] > 0
+    assert costs == costs[:1] * 4
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Literal
 
 import pytest
+from jinja2 import StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, Field
 
 from tagger import ScriptedEngine, Tagger
 from tagger.errors import TaskError
 from tagger.task import Task, load_task, task_names
+from tagger.template import environment, render_block
 
 Break = Callable[[Path], None]
 
@@ -80,6 +84,120 @@ def test_a_template_cannot_reach_into_python(shop: Path) -> None:
 
     with pytest.raises(TaskError, match="may not"):
         Tagger(shop, engine=ScriptedEngine()).tag({"title": "x"})
+
+
+REACHING = (
+    "{{ ''.__class__.__mro__ }}", "{{ fields.__init__.__globals__ }}", "{{ cycler.__init__.__globals__.os }}",
+    "{{ ''|attr('__class__') }}", "{{ ''['__class__'] }}", "{{ '{0.__class__}'.format(1) }}",
+    "{{ [1]|map(attribute='__class__')|list }}", "{{ (task.folder / 'task.toml').read_text() }}",
+    "{{ (task.folder / 'new').write_text('x') }}", "{{ task.folder.iterdir()|list }}", "{{ task.read_examples(1) }}",
+    "{{ task.definition.parse_raw('x', proto='pickle', allow_pickle=True) }}",
+    "{{ task.template.environment.from_string('x') }}", "{{ task.template.environment.filters['list'](1) }}",
+    "{% for x in task.template.environment.loader.list_templates() %}{% endfor %}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", REACHING)
+def test_a_template_reaches_neither_pythons_inside_nor_a_file(shop: Path, text: str) -> None:
+    edit("prompt.jinja", "Describe it.", text)(shop)
+
+    with pytest.raises(TaskError, match="does what a template may not"):
+        Tagger(shop, engine=ScriptedEngine()).tag({"title": "x"})
+    assert sorted(path.name for path in shop.iterdir()) == ["examples.jsonl", "prompt.jinja", "task.toml"]
+
+
+NESTED = "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}{% endfor %}"
+ENDLESS = {
+    "nested loops": NESTED + "{% endfor %}{% endfor %}",
+    "a long text thrice": "{% for a in record.title %}{% for b in record.title %}{% for c in record.title %}x"
+    "{% endfor %}{% endfor %}{% endfor %}",
+    "a recursive macro": "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+    "a recursive loop": "{% for a in range(9) recursive %}{% if loop.depth < 50 %}{{ loop(range(9)) }}{% endif %}"
+    "{% endfor %}",
+    "a filter in a loop": "{% for a in range(99999) %}{% set b = range(99999)|map('string')|list %}{% endfor %}",
+    "a search in a loop": "{% set b = range(99999)|list %}{% for a in range(99999) %}{{ a in b }}{% endfor %}",
+    "long texts that are thrown away": "{% for a in range(99999) %}{% set b %}{{ task }}{% endset %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_template_that_would_run_for_hours_is_stopped(shop: Path, name: str) -> None:
+    template = environment([]).from_string("{% block x %}" + ENDLESS[name] + "{% endblock %}")
+    shown = {"record": {"title": "word " * 200}, "task": load_task(shop)}
+    started = perf_counter()
+
+    with pytest.raises(TaskError, match="block 'x': loops more than 200,000 times") as raised:
+        render_block(template, "x", shown, "prompt.jinja")
+
+    assert raised.value.hint
+    assert perf_counter() - started < (1 if name == "nested loops" else 20)
+
+
+def doubled(how: str, first: str = "'aaaaaaaa'") -> str:
+    return "{% set a = " + first + " %}" + how * 40 + "{{ a }}"
+
+
+LARGE = (
+    "{{ 'a' * 10**10 }}", "{{ 'a' * 10000000000 }}", "{{ 10000000000 * [1] }}", "{{ 9 ** 99999999 }}",
+    "{{ 10 ** 10 ** 10 }}", "{{ range(10 ** 9) }}", "{{ 'a'|center(9999999999) }}", "{{ 'a'.ljust(9999999999) }}",
+    "{{ '%9999999999d' % 1 }}", "{{ '%*d'|format(999999999, 1) }}", "{{ '{:>9999999999}'.format(1) }}",
+    "{{ '{:{w}}'.format(1, w='9999999999') }}", "{{ ('a' * 99999)|replace('a', 'b' * 99999) }}",
+    "{{ range(99999)|join('a' * 99999) }}", "{{ range(99999)|map('default', 'a' * 99999, true)|join }}",
+    "{{ ', '.join(range(99999)|map('replace', '1', 'a' * 9999)) }}", "{{ [1]|batch(999999999, 0)|list }}",
+    "{{ (5).to_bytes(9999999999, 'big') }}", "{{ ('a' * 3999999)|wordwrap(1) }}",
+    "{% for a in range(9999) %}{{ 'a' * 3999 }}{% endfor %}", doubled("{% set a = a ~ a %}"),
+    doubled("{% set a = a + a %}"), doubled("{% set a %}{{ a }}{{ a }}{% endset %}"), doubled("{% set a = [a, a] %}"),
+    doubled("{% set a = dict(x=a, y=a) %}"), doubled("{% set a = cycler(a, a).items %}"),
+    doubled("{% set a = a * a %}", "99999"),
+    doubled("{% set b = namespace() %}{% set b.x = a %}{% set b.y = a %}{% set a = b %}"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LARGE)
+def test_a_template_that_would_take_all_memory_is_stopped(text: str) -> None:
+    template = environment([]).from_string("{% block x %}" + text + "{% endblock %}")
+
+    with pytest.raises(TaskError, match=r"block 'x': (makes|writes|computes|fills|shows|loops|OverflowError: Range)"):
+        render_block(template, "x", {}, "prompt.jinja")
+
+
+USUAL = """{% macro line(a, b=2) %}{{ a }}-{{ b }};{% endmacro %}{% set n = namespace(x=0) %}
+{% for a in 'abc' %}{{ loop.index }}/{{ loop.length }}{% if not loop.last %}, {{ loop.nextitem }}{% endif %}{% endfor %}
+{% for a in tree recursive %}{{ a.name }}{% if a.below %}({{ loop(a.below) }}){% endif %}{{ loop.depth }}{% endfor %}
+{% for a, b in {'x': 1, 'y': 2}.items() if b > 1 %}{{ line(a, b) }}{% else %}none{% endfor %}
+{% for a in [] %}{% else %}empty{% endfor %}{% for a in (1, 2) %}{% set n.x = n.x + a * 3 ** 2 %}{% endfor %}{{ n.x }}
+{{ tree|map(attribute='name')|join(', ') }} {{ 'a' ~ 1 ~ 'b' }} {{ 'ab' * 3 }} {{ [1, n.x][:1] }} {{ 5 in [1, n.x] }}
+{{ '%5s %-4d|%(a)s'|replace('%(a)s', '') % ('x', 7) }} {{ '{:>6} {a}'.format('z', a=1) }} {{ '%(k)s'|format(k=3) }}
+{{ '12345 of %s' % 3 }} {{ [3, 1, 2]|sort|list }} {{ [[1], [2]]|sum(start=[]) }} {{ 'a b'.split()|length }}
+{{ tree|selectattr('below')|list|length }} {{ range(5)|batch(2, 0)|list }} {{ 'word ' * 9|int }} {{ tree|tojson(2) }}
+{% macro box() %}[{{ caller(1) }}]{% endmacro %}{% call(x) box() %}{{ x }}{% endcall %}
+{% filter upper %}a{{ 'b' }}{% endfilter %}{{ cycler('a', 'b').next() }}"""
+
+
+def test_a_template_within_the_bounds_writes_what_jinja_writes() -> None:
+    below = [{"name": "b", "below": []}, {"name": "c", "below": []}]
+    shown = {"tree": [{"name": "a", "below": below}, {"name": "d", "below": []}]}
+    plain = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+    written = render_block(environment([]).from_string("{% block x %}" + USUAL + "{% endblock %}"), "x", shown, "")
+
+    assert written == plain.from_string(USUAL).render(shown).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{{ " + "(" * 9000 + "1" + ")" * 9000 + " }}", "too deep in each other"),
+        ("{% for a in 'x' %}" * 30 + "{% endfor %}" * 30, "too deep in each other"),
+        ("{{ " + "9" * 9000 + " }}", "a number is too long"),
+        ("{% include form %}", "must be a text in quotes"),
+    ],
+)
+def test_a_template_that_cannot_be_read_is_the_tasks_mistake(shop: Path, text: str, message: str) -> None:
+    edit("prompt.jinja", "Describe it.", text)(shop)
+
+    with pytest.raises(TaskError, match=message):
+        load_task(shop)
 
 
 def test_the_version_changes_with_whatever_is_shown_to_the_model(shop: Path) -> None:
