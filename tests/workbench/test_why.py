@@ -44,7 +44,7 @@ def test_a_long_text_is_asked_again_a_bounded_number_of_times() -> None:
     found = why(tagger(), Record("1", {"title": title}), "kind")
     assert found
     assert len(found.words) <= MOST
-    assert [word for word in found.words if word.fall > 0.5][0].text.endswith("leaf")
+    assert next(word for word in found.words if word.fall > 0.5).text.endswith("leaf")
 
 
 def test_a_field_of_which_nothing_was_said_has_no_reason() -> None:
