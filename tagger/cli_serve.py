@@ -94,7 +94,7 @@ def key(
     no_task: Annotated[bool, typer.Option("--no-task", help="It may ask no task: for /metrics.")] = False,
 ) -> None:
     """Make an API key. It is shown once; the file holds its hash."""
-    from tagger.keys import entry, new_key, read_keys
+    from tagger.keys import Key, digest, entry, new_key, read_keys
 
     if keys.is_file() and name in {known.name for known in read_keys(keys).by_hash.values()}:
         raise SettingsError(f"there is a key called {name!r}", where=str(keys), hint="take another name")
@@ -106,12 +106,9 @@ def key(
     for task in tasks or ():
         if task not in task_names() and not Path(task).is_dir():
             err.print(f"[bold]no task is called {escape(repr(task))}[/] among those shipped, nor a folder here")
-    lines = entry(name, text, tuple(Path(task).name for task in tasks or ()), role)
-    if no_task:
-        lines = lines.replace(f'tasks = ["{EVERY}"]', "tasks = []")
-    if per_minute:
-        lines += f"per_minute = {per_minute}\n"
+    may = () if no_task else tuple(Path(task).name for task in tasks or ()) or (EVERY,)
+    made = Key(name=name, hash=digest(text), tasks=may, per_minute=per_minute, role=role)
     with keys.open("a", encoding="utf-8") as file:
-        file.write(("\n" if file.tell() else "") + lines)
+        file.write(("\n" if file.tell() else "") + entry(made))
     keys.chmod(0o600)
     out.print(text, highlight=False, soft_wrap=True)

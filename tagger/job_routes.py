@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 
 from tagger.callers import Caller, note
 from tagger.faults import Fault, RefusedError
-from tagger.jobs import Jobs, Told
+from tagger.job import Told
+from tagger.jobs import Jobs
 from tagger.keys import Key
 from tagger.service import Service
 

@@ -9,114 +9,41 @@ product page wait.
 from __future__ import annotations
 
 import asyncio
-import codecs
 import logging
 import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from threading import Event
-from typing import Literal
 from uuid import uuid4
 
 from filelock import BaseFileLock, FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tagger.answers import ANSWERS, LOCK, Answers, claimed
 from tagger.batching import ClosedError
 from tagger.errors import SettingsError, SourceError, TaggerError
 from tagger.faults import RefusedError
+from tagger.job import FACTS, NOBODY, TAGS, Job, Told, Wanted, check, left
 from tagger.pipeline import Tagger
-from tagger.plan import validation_text
 from tagger.queued import Shared
 from tagger.record import Record
 from tagger.result import Tagging
 from tagger.run import Progress, made_by, tag_file
-from tagger.sinks import MANIFEST, read_manifest, shards, write_whole
-from tagger.sources import ColumnError, catalogue, count
+from tagger.sinks import shards, write_whole
 
 _LOG = logging.getLogger(__name__)
-FACTS, TAGS = "job.json", "tags"
-NOBODY = ""
-"""The caller of a job of which cannot be read whose it is: who knows its id is told."""
-FORMS = {"jsonl": "JSON lines", "csv": "CSV", "parquet": "a Parquet file"}
-HEAD = 4096
-"""Bytes of a file by which its form is told."""
 NAME = re.compile("[0-9a-f]{32}")
 """Of a job and its folder."""
 RUNNING, UNFINISHED = 8, 20
 """Jobs that run at once, and jobs of one caller that arrive, wait or run."""
 KEPT = timedelta(days=7)
 """How long the tags of a job can be fetched after it was handed in."""
-State = Literal["waiting", "running", "finished", "failed"]
 Ask = Callable[[str, Tagger, Record], Awaitable[Tagging]]
 """Caller, tagger and record -> its tagging, however long it takes."""
-
-
-class Wanted(BaseModel):
-    """What was asked for: `digest` is that of the file, `key` the caller's Idempotency-Key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    caller: str
-    task: str
-    format: str
-    made: datetime
-    digest: str
-    key: str | None = None
-
-
-class Told(BaseModel):
-    """How far a job is."""
-
-    id: str
-    task: str
-    state: State
-    made: datetime
-    rows: int = 0
-    total: int | None = None
-    """Rows of the file, where its form says it at once: Parquet's does."""
-    outcomes: dict[str, int] = {}
-    reason: str | None = None
-    """Why it failed; it is tried again when the service is started again."""
-
-
-@dataclass(slots=True)
-class _Job:
-    wanted: Wanted
-    folder: Path
-    state: State = "waiting"
-    rows: int = 0
-    total: int | None = None
-    outcomes: Mapping[str, int] = field(default_factory=dict)
-    reason: str | None = None
-    dropped: Event = field(default_factory=Event)
-
-    @property
-    def source(self) -> Path:
-        return self.folder / f"catalogue.{self.wanted.format}"
-
-    def look(self) -> None:
-        """Take note of how many rows there are, or were."""
-        if (self.folder / TAGS / MANIFEST).is_file():
-            facts = read_manifest(self.folder / TAGS)
-            self.state, self.rows, self.outcomes = "finished", facts["rows"], facts["outcomes"]
-            self.total = self.rows
-        elif self.wanted.format == "parquet":
-            self.total = count(self.source) or None
-
-    def told(self) -> Told:
-        wanted, outcomes = self.wanted, dict(self.outcomes)
-        return Told(
-            id=wanted.id, task=wanted.task, state=self.state, made=wanted.made, rows=self.rows, total=self.total,
-            outcomes=outcomes, reason=self.reason,
-        )  # fmt: skip
 
 
 class Jobs:
@@ -125,7 +52,7 @@ class Jobs:
 
     def __init__(self, folder: Path, taggers: Mapping[str, Tagger], ask: Ask) -> None:
         self._folder, self._taggers, self._ask = folder, taggers, ask
-        self._jobs: dict[str, _Job] = {}
+        self._jobs: dict[str, Job] = {}
         self._arriving: Counter[str] = Counter()
         self._closing = Event()
         self._at_work: dict[str, asyncio.Task[None]] = {}
@@ -137,7 +64,7 @@ class Jobs:
             if not (path / FACTS).is_file():  # a file that had not come whole, or a job that was dropped
                 shutil.rmtree(path, ignore_errors=True)
                 continue
-            self._jobs[path.name] = _left(path)
+            self._jobs[path.name] = left(path)
 
     async def start(self) -> None:
         """Go on with what an earlier process has left."""
@@ -208,15 +135,15 @@ class Jobs:
         """Jobs that have failed, and were neither dropped nor tried again."""
         return sum(job.state == "failed" for job in self._jobs.values())
 
-    async def _arrived(self, wanted: Wanted, folder: Path, content: AsyncIterator[bytes]) -> _Job:
+    async def _arrived(self, wanted: Wanted, folder: Path, content: AsyncIterator[bytes]) -> Job:
         folder.mkdir(mode=0o700)
-        job, digest = _Job(wanted, folder), blake2b(digest_size=16)
+        job, digest = Job(wanted, folder), blake2b(digest_size=16)
         with job.source.open("wb") as file:
             async for part in content:
                 digest.update(part)
                 await asyncio.to_thread(file.write, part)
         job.wanted = wanted = wanted.model_copy(update={"digest": digest.hexdigest()})
-        await asyncio.to_thread(_check, job, self._taggers[wanted.task])
+        await asyncio.to_thread(check, job, self._taggers[wanted.task])
         for before in self._jobs.values() if wanted.key else ():
             if (before.wanted.caller, before.wanted.key) == (wanted.caller, wanted.key):
                 if any(getattr(before.wanted, name) != getattr(wanted, name) for name in ("digest", "task", "format")):
@@ -227,11 +154,11 @@ class Jobs:
         self._jobs[wanted.id] = job
         return job
 
-    def _mine(self, caller: str, name: str) -> _Job | None:
+    def _mine(self, caller: str, name: str) -> Job | None:
         job = self._jobs.get(name)
         return job if job and job.wanted.caller in (caller, NOBODY) else None
 
-    async def _forget(self, job: _Job) -> None:
+    async def _forget(self, job: Job) -> None:
         job.dropped.set()
         del self._jobs[job.wanted.id]
         (job.folder / FACTS).unlink(missing_ok=True)  # what is left of it now, the next start clears away
@@ -259,7 +186,7 @@ class Jobs:
                 await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
         del self._at_work[caller]
 
-    def _run(self, job: _Job, loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         """Bring a job to its end, or to the service's."""
         wanted, tags = job.wanted, job.folder / TAGS
         if (tagger := self._taggers.get(wanted.task)) is None:
@@ -296,49 +223,6 @@ def claim(folder: Path) -> BaseFileLock:
         told, hint = "another service keeps its jobs there", "give each service a --jobs folder of its own"
         raise SettingsError(told, where=str(folder), hint=hint) from None
     return lock
-
-
-def _left(folder: Path) -> _Job:
-    """A job as an earlier process has left it; one that cannot be read has failed."""
-    text = b""
-    try:
-        text = (folder / FACTS).read_bytes()
-        job = _Job(Wanted.model_validate_json(text), folder)
-        job.look()
-        return job
-    except (OSError, KeyError, ValueError) as error:
-        told = validation_text(error) if isinstance(error, ValidationError) else repr(error)
-    try:
-        wanted = Wanted.model_validate_json(text, extra="ignore")  # a later version's still says whose it is
-    except ValidationError:
-        made = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        wanted = Wanted(id=folder.name, caller=NOBODY, task="", format="", made=made, digest="")
-    _LOG.error("job %s cannot be read: %s", folder.name, told)
-    return _Job(wanted, folder, "failed", reason=f"what is written down of it cannot be read: {told}")
-
-
-def _check(job: _Job, tagger: Tagger) -> None:
-    """Raise RefusedError or SourceError for a file that is of another form, or does not fit the task."""
-    form, looks = job.wanted.format, _looks(job.source)
-    if looks in FORMS and looks != form:
-        raise RefusedError(422, f"not {FORMS[form]}: it looks like {FORMS[looks]}", f"send it with form={looks}")
-    if looks == "bytes" and form != "parquet":
-        raise RefusedError(422, f"not {FORMS[form]}: it is no text", "send JSON lines, CSV or Parquet")
-    try:
-        next(catalogue(job.source, tagger.task.columns))
-    except ColumnError as error:
-        hint = "call the column so in the file, or list its name in the task's task.toml, names"
-        raise RefusedError(422, error.message, hint) from None
-    job.look()
-
-
-def _looks(source: Path) -> str:
-    """The form that a file has by its beginning; "bytes" for no text, "" for nothing but blank lines."""
-    with source.open("rb") as file:
-        head = file.read(HEAD).removeprefix(codecs.BOM_UTF8).lstrip()
-    if head.startswith((b"PAR1", b"{")):
-        return "jsonl" if head.startswith(b"{") else "parquet"
-    return "bytes" if b"\0" in head else "csv" if head else ""
 
 
 def _begin_anew(tags: Path, tagger: Tagger) -> None:

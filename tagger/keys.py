@@ -87,7 +87,8 @@ def read_keys(path: Path) -> Keys:
     return Keys({key.hash: key for key in found.key})
 
 
-def entry(name: str, text: str, tasks: tuple[str, ...], role: Role) -> str:
+def entry(key: Key) -> str:
     """The lines of a key for the file."""
-    listed = ", ".join(f'"{task}"' for task in tasks or (EVERY,))
-    return f'[[key]]\nname = "{name}"\nhash = "{digest(text)}"\ntasks = [{listed}]\nrole = "{role}"\n'
+    listed = ", ".join(f'"{task}"' for task in key.tasks)
+    bound = f"per_minute = {key.per_minute}\n" if key.per_minute else ""
+    return f'[[key]]\nname = "{key.name}"\nhash = "{key.hash}"\ntasks = [{listed}]\n{bound}role = "{key.role}"\n'

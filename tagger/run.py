@@ -48,8 +48,6 @@ class Progress:
     tokens: Counter[str] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     """Files of a folder that could not be read to their end."""
-    refused: str = ""
-    """Why the first row that was rejected was, if this process has seen it."""
     finished: bool = False
     """Whether all rows are in the output; False after a stop."""
 
@@ -221,8 +219,6 @@ class _Run:
         answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
         unread = [one.where for one in part if isinstance(one, Unread)]
-        if not self.done.refused:
-            self.done.refused = next((str(a["reason"]) for a in answers if a["outcome"] == "rejected"), "")
         if not same:
             self._begin()
             lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))

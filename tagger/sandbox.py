@@ -110,8 +110,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             _weight([*args, *(value for name, value in kwargs.items() if name not in _JINJAS)])
         elif isinstance(owner := getattr(_method(obj), "__self__", None), _PLAIN) and obj.__name__ not in _QUICK:
             named = {name: value for name, value in kwargs.items() if name not in _JINJAS}
-            _, *args = _allowed(obj.__name__, (owner, *args), named)  # type: ignore[assignment]
-            return _result(context.call(obj, *args, **kwargs))
+            _, *counted = _allowed(obj.__name__, (owner, *args), named)
+            return _result(context.call(obj, *counted, **kwargs))
         return context.call(obj, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:

@@ -243,7 +243,7 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
             missing = f"no column {mapping.get(name, name)!r} for the task's {name!r}"
             if printable(found) != found:
                 raise SourceError(f"{missing}: the names of its columns are not UTF-8", where=where, hint=NO_UTF8)
-            if len(row) == 1 and (mark := next((mark for mark in ";\t" if mark in found), None)):
+            if len(row) == 1 and (mark := next((mark for mark in SEPARATORS if mark in found), None)):
                 told = f"{missing}: it has one, {found!r}, and looks separated by {SEPARATORS[mark]}"
                 raise SourceError(told, where=where, hint="separate its columns by commas")
             raise ColumnError(

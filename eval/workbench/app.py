@@ -52,14 +52,13 @@ def _warm(desk: Desk) -> None:
 def _pages(desk: Desk) -> None:
     def page(path: str, build: Callable[..., None]) -> None:
         @ui.page(path, title="tagger", response_timeout=30)
-        def shown(request: Request, name: str = "", trial: str = "") -> Response | None:
+        def shown(request: Request, name: str = "") -> Response | None:
             person = _person(desk, request)
             if person is None:
                 return RedirectResponse(SIGN_IN)
             if name and (name not in desk.shop.tasks() or not person.may("view", name)):
                 return RedirectResponse("/")
-            given = {"name": name} if "{name}" in path else {}
-            build(desk, person, **given, **({"trial": trial} if trial else {}))
+            build(desk, person, *([name] if name else []))
             return None
 
     page("/", home_page)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from eval.workbench.drafts import open_draft, task_of
+from eval.workbench.drafts import open_draft
+from eval.workbench.texts import task_of
 from eval.workbench.versions import files_of, live, versions
 from tagger.errors import SettingsError
 from tagger.task import Task, load_task

@@ -1,4 +1,4 @@
-"""Texts of a task's files in, what is wrong with them out, and a person's working copy of them.
+"""A person's working copy of a task: begun from what is live, saved only over what that person has seen.
 
 A draft lies in TASK/drafts/PERSON/ as files, with draft.toml that says from which version it was made.
 """
@@ -12,14 +12,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from eval.workbench.files import safe_name, write_text
-from eval.workbench.texts import Files, Problem, check, digest, own_files, plain, put, task_of
+from eval.workbench.files import safe_name
+from eval.workbench.texts import Files, digest, own_files, plain, put
 from eval.workbench.versions import live
 from tagger.errors import SourceError
-
-__all__ = [
-    "Draft", "Files", "Problem", "check", "discard_draft", "open_draft", "own_files", "save_draft", "task_of",
-]  # fmt: skip
+from tagger.sinks import write_whole
 
 FACTS = "draft.toml"
 
@@ -59,7 +56,7 @@ def save_draft(folder: Path, person: str, files: Files, seen: str, base: int | N
             raise SourceError(f"{what} was changed meanwhile, in another tab or on another machine", hint=hint)
         put(place, texts)
         kept = found.base if base is None else base
-        write_text(place / FACTS, f"base = {kept}\n")
+        write_whole(place / FACTS, f"base = {kept}\n")
         return Draft(texts, kept, digest(texts))
 
 

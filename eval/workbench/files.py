@@ -1,14 +1,12 @@
-"""Names and texts in, plain files out that are whole at any moment, and that no name leads astray."""
+"""Names and facts in, lines of plain files out, whoever writes them at the same time; and no name leads astray."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 
 from filelock import FileLock
@@ -24,14 +22,6 @@ def safe_name(text: str, what: str) -> str:
         hint = "letters, digits, - and _, at most 60"
         raise SettingsError(f"{text!r} cannot be the name of a {what}", hint=hint)
     return text
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole, or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}.part")
-    part.write_text(text, "utf-8", newline="\n")
-    part.replace(path)
 
 
 def add_line(path: Path, *facts: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ import tomlkit
 from pydantic import ValidationError
 from tomlkit.exceptions import TOMLKitError
 
-from eval.workbench.texts import DEFINITION, EXAMPLES, Files, task_of
+from eval.workbench.texts import DEFINITION, EXAMPLES, Files, label_lines, task_of
 from tagger.errors import TaskError
 from tagger.plan import Shots, validation_text
 
@@ -141,8 +141,7 @@ def _renamed(value: Any, before: str, after: str) -> Any:
 
 def _labels(files: Files, found: Any) -> dict[str, str]:
     if isinstance(found, str):
-        lines = [line.partition("\t") for line in files.get(found, "").splitlines() if line.strip()]
-        return {label: text.strip() for label, _, text in lines}
+        return dict(label_lines(files.get(found, "")))
     return {str(label): str(text) for label, text in found.items()}
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from eval.workbench.files import safe_name, write_text
+from eval.workbench.files import safe_name
 from tagger.errors import SourceError
 from tagger.record import Record, Rejected
+from tagger.sinks import write_whole
 from tagger.sources import records
 from tagger.task import load_task
 
@@ -29,7 +30,9 @@ def rows_file(folder: Path, name: str) -> Path:
 def write_mapping(folder: Path, name: str, mapping: Mapping[str, str]) -> None:
     """Put down which columns of a file are read as which of the task."""
     if mapping:
-        write_text(rows_file(folder, name).with_suffix(".columns.json"), json.dumps(mapping, ensure_ascii=False) + "\n")
+        write_whole(
+            rows_file(folder, name).with_suffix(".columns.json"), json.dumps(mapping, ensure_ascii=False) + "\n"
+        )
 
 
 def read_mapping(folder: Path, name: str) -> dict[str, str]:
@@ -46,6 +49,6 @@ def read_rows(folder: Path, name: str) -> Iterator[Record | Rejected]:
     return records(path, load_task(folder).columns, read_mapping(folder, name))
 
 
-def records_of(folder: Path, name: str, most: int | None = None) -> list[Record]:
-    """Its first `most` records, or all; rows that are none are left out."""
-    return list(islice((row for row in read_rows(folder, name) if isinstance(row, Record)), most))
+def rows_of(folder: Path, name: str, most: int | None = None) -> list[Record | Rejected]:
+    """Its first `most` rows, or all."""
+    return list(islice(read_rows(folder, name), most))

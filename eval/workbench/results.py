@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import html
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from eval import slices
 from tagger.evidence import Evidence
 from tagger.record import Record
 from tagger.result import Tag, Tagging
@@ -40,21 +40,17 @@ def said(tag: Tag) -> str:
 
 
 def shown(value: Any) -> str:
-    """Any value as text."""
-    if value is None:
-        return ""
-    if isinstance(value, list):
-        return ", ".join(map(shown, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """Any value as text, a list by its items."""
+    return ", ".join(map(slices.shown, value)) if isinstance(value, list) else slices.shown(value)
 
 
-def row_of(number: int, record: Record, tagging: Tagging, names: Sequence[str]) -> dict[str, Any]:
-    """A line of the table of results."""
+def row_of(number: int, record: Record | None, tagging: Tagging, names: Sequence[str]) -> dict[str, Any]:
+    """A line of the table of results; `record` is None for a row that is none."""
     row: dict[str, Any] = {
         "n": number,
         "id": tagging.id,
         "outcome": tagging.outcome,
-        "text": " · ".join(marked(record, tagging.tags).values()),
+        "text": " · ".join(marked(record, tagging.tags).values()) if record else "",
         "least": min((tag.probability for tag in tagging.tags.values()), default=None),
     }
     if tagging.reason:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from eval.workbench.files import safe_name, write_text
+from eval.workbench.files import safe_name
 from tagger.errors import TaskError
 from tagger.prompt import render, render_head
 from tagger.questions import showable
 from tagger.record import Record
+from tagger.sinks import write_whole
 from tagger.task import Task, load_task, prompts_folder
 
 Files = Mapping[str, str]
@@ -70,6 +71,12 @@ def plain(files: Files) -> dict[str, str]:
     return {name: files[name].replace("\r\n", "\n").replace("\r", "\n") for name in sorted(files)}
 
 
+def label_lines(text: str) -> list[tuple[str, str]]:
+    """The labels of a label file, in order, with what each means ("" where it is not said)."""
+    parts = [line.partition("\t") for line in text.splitlines() if line.strip()]
+    return [(label, about.strip()) for label, _, about in parts]
+
+
 def digest(files: Files) -> str:
     """64 hex digits that change with any file's name or text."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
@@ -80,7 +87,7 @@ def put(folder: Path, files: Files) -> None:
     before = own_files(folder) if folder.is_dir() else {}
     for name, text in files.items():
         if before.get(name) != text:
-            write_text(folder / name, text)
+            write_whole(folder / name, text)
     for name in before.keys() - files.keys():
         (folder / name).unlink()
 

@@ -7,6 +7,7 @@ engine, in turn.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -16,14 +17,16 @@ from threading import Event, Lock
 from time import perf_counter
 from typing import Any, Literal
 
-from eval.workbench.files import add_line, now, read_lines, write_text
+from eval.workbench.files import add_line, now, read_lines
 from tagger.engines.base import Engine
 from tagger.errors import EngineError, TaggerError
 from tagger.pipeline import Tagger
-from tagger.record import Record
+from tagger.record import Record, Rejected
 from tagger.result import Tagging, tagging_of
+from tagger.sinks import write_whole
 from tagger.task import Task
 
+_LOG = logging.getLogger(__name__)
 FIRST, MOST = 4, 256
 """Records of the first batch, so that something is seen soon, and of the largest."""
 SHORT = 1.0
@@ -46,7 +49,7 @@ class Trial:
     """Where the records are from."""
     author: str
     at: str
-    records: Sequence[Record]
+    records: Sequence[Record | Rejected]
     state: State = "waiting"
     reason: str = ""
     """Why it failed."""
@@ -89,8 +92,8 @@ class Trials:
         return self._engine
 
     def start(
-        self, asked: AbstractContextManager[Task], records: Sequence[Record], folder: Path, *, what: str, rows: str,
-        author: str,
+        self, asked: AbstractContextManager[Task], records: Sequence[Record | Rejected], folder: Path, *,
+        what: str, rows: str, author: str,
     ) -> Trial:  # fmt: skip
         """Have records tagged by the task that `asked` gives, and which is there for as long as its block lasts; the
         file with what comes of it lies in `folder`. Raises what `asked` raises."""
@@ -99,7 +102,7 @@ class Trials:
         with self._numbering:
             number = max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0) + 1
             trial = Trial(f"{number:04}", task.version, what, rows, author, now(), tuple(records))
-            write_text(folder / f"{trial.name}.jsonl", json.dumps(_facts(trial), ensure_ascii=False) + "\n")
+            write_whole(folder / f"{trial.name}.jsonl", json.dumps(_facts(trial), ensure_ascii=False) + "\n")
         future = self._worker.submit(self._run, trial, held, task, folder / f"{trial.name}.jsonl")
         self._under_way[f"{folder}/{trial.name}"] = trial, future
         return trial
@@ -129,6 +132,7 @@ class Trials:
             trial.state, trial.reason = "failed", str(error)
         except Exception as error:  # whoever waits has to hear of it, and the next trial has to run
             trial.state, trial.reason = "failed", f"a mistake of the program: {type(error).__name__}: {error}"
+            _LOG.exception("trial %s has failed", path)
         add_line(path, {"state": trial.state, "reason": trial.reason, "seconds": round(trial.seconds, 2)})
 
     def _tag(self, trial: Trial, task: Task, path: Path) -> None:
@@ -159,10 +163,10 @@ class Trials:
                 engine.close()
 
 
-def read_trial(path: Path, records: Sequence[Record] = ()) -> Trial:
-    """A trial from its file; one whose process has died is "stopped"."""
+def read_trial(path: Path) -> Trial:
+    """A trial from its file, without its records; one whose process has died is "stopped"."""
     head, *lines = read_lines(path)
-    trial = Trial(path.stem, **{name: head[name] for name in HEAD}, records=records)
+    trial = Trial(path.stem, **{name: head[name] for name in HEAD}, records=())
     trial.state = "stopped"
     for line in lines:
         if "tagging" in line:

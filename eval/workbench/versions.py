@@ -21,7 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.workbench.files import add_line, now, read_lines
-from eval.workbench.texts import EXAMPLES, Files, check, digest, own_files, plain, put, task_of
+from eval.workbench.texts import EXAMPLES, Files, check, digest, label_lines, own_files, plain, put, task_of
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.plan import validation_text
 
@@ -150,7 +150,7 @@ def diff(before: Files, after: Files) -> list[Change]:
             if file == EXAMPLES:
                 lines = _by_content(_examples(old), _examples(new), " → ")
             elif file.endswith(".tsv"):
-                lines = _by_content(_labels(old), _labels(new), ": ")
+                lines = _by_content(_numbered(label_lines(old)), _numbered(label_lines(new)), ": ")
             else:
                 lines = _by_line(old, new)
             kind: Any = "changed" if file in before and file in after else "added" if file in after else "removed"
@@ -192,11 +192,6 @@ def _by_content(old: Mapping[Item, str], new: Mapping[Item, str], between: str) 
 
 def _shown(item: Item, said: str, between: str) -> str:
     return f"{item[0]}{between}{said}" if said else item[0]
-
-
-def _labels(text: str) -> dict[Item, str]:
-    lines = [line.partition("\t") for line in text.splitlines() if line.strip()]
-    return _numbered([(label, about.strip()) for label, _, about in lines])
 
 
 def _examples(text: str) -> dict[Item, str]:

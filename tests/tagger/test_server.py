@@ -140,7 +140,7 @@ def test_keys_open_their_tasks_alone_and_are_counted() -> None:
 
 def test_a_file_of_keys_holds_no_key(tmp_path: Path) -> None:
     text = new_key()
-    (tmp_path / "keys.toml").write_text(entry("shop", text, ("category",), "view"), "utf-8")
+    (tmp_path / "keys.toml").write_text(entry(Key(name="shop", hash=digest(text), tasks=("category",))), "utf-8")
 
     found = read_keys(tmp_path / "keys.toml")
 

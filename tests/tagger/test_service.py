@@ -168,7 +168,7 @@ def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> No
 
 def test_keys_are_read_again_and_a_broken_file_keeps_those_there_are(shop: Path, tmp_path: Path) -> None:
     file, texts = tmp_path / "keys.toml", [new_key(), new_key()]
-    lines = [entry(name, text, (), "view") for name, text in zip(("a", "b"), texts, strict=True)]
+    lines = [entry(Key(name=name, hash=digest(text))) for name, text in zip(("a", "b"), texts, strict=True)]
     file.write_text(lines[0], "utf-8")
     source = Source((str(shop),), ScriptedEngine, lambda: read_keys(file))
     found = Service({"shop": Tagger(shop, engine=ScriptedEngine())}, read_keys(file), source)

@@ -9,12 +9,12 @@ import pytest
 from eval.workbench.access import Access, Person, audit
 from eval.workbench.files import read_lines
 from tagger.errors import SettingsError
-from tagger.keys import entry, read_keys
+from tagger.keys import Key, Role, digest, entry, read_keys
 
 
-def keys(path: Path, *people: tuple[str, str, str]) -> Access:
+def keys(path: Path, *people: tuple[str, str, Role]) -> Access:
     """An access of these people: name, key, role."""
-    path.write_text("".join(entry(name, key, (), role) for name, key, role in people), "utf-8")  # type: ignore[arg-type]
+    path.write_text("".join(entry(Key(name=n, hash=digest(key), role=r)) for n, key, r in people), "utf-8")
     return Access(read_keys(path))
 
 

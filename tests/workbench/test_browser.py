@@ -13,7 +13,7 @@ import pytest
 
 from eval.workbench.files import read_lines
 from eval.workbench.versions import live
-from tagger.keys import entry
+from tagger.keys import Key, digest, entry
 from tests.workbench.conftest import CHROMIUM, Bench
 
 pytest.importorskip("playwright", reason="the browser's driver is missing: pip install playwright")
@@ -237,7 +237,8 @@ def test_two_tabs_do_not_overwrite_each_other(page: Page, bench: Callable[..., B
 
 def test_a_key_opens_what_its_role_allows(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
-    keys.write_text(entry("ann", "tg_ann", (), "promote") + entry("bo", "tg_bo", (), "view"), "utf-8")
+    people = Key(name="ann", hash=digest("tg_ann"), role="promote"), Key(name="bo", hash=digest("tg_bo"))
+    keys.write_text("".join(map(entry, people)), "utf-8")
     served = bench(keys=keys)
     page.goto(served.url)
     page.wait_for_url("**/signin")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.workbench.drafts import Problem, check, discard_draft, open_draft, own_files, save_draft, task_of
+from eval.workbench.drafts import discard_draft, open_draft, save_draft
 from eval.workbench.shop import Shop
+from eval.workbench.texts import Problem, check, own_files, task_of
 from eval.workbench.versions import keep, promote
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.prompt import render, render_head
@@ -58,7 +59,7 @@ def test_own_files_are_what_a_task_is_made_of_and_nothing_that_came_of_it(tmp_pa
         ("labels.tsv", "Tea\t", "LURE\t", 20, "label 'LURE' stands already on line 1"),
         ("prompt.jinja", "record.title", "record.name", 8, "unknown variable 'record.name'"),
         ("prompt.jinja", "{{ record.title }}", "{{ 1 // 0 }}", None, "ZeroDivisionError"),
-        ("prompt.jinja", "{{ record.title }}", "{% include record.title %}", None, "TemplateNotFound"),
+        ("prompt.jinja", "{{ record.title }}", "{% include record.title %}", None, "must be a text in quotes"),
         ("prompt.jinja", "{{ record.title }}", '{% include "x.jinja" %}', None, "no such template: x.jinja"),
         ("plan.toml", 'fields = ["category"]', 'fields = ["kind"]', None, "field 'kind' is not in task.toml"),
         ("examples.jsonl", '"category": "Tea"', '"category": "Milk"', 20, "'Milk' is not one of"),

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.workbench.drafts import check, own_files
 from eval.workbench.shop import Shop, prompt_text
+from eval.workbench.texts import check, own_files
 from tagger import ScriptedEngine, Tagger
 from tagger.errors import SettingsError
 from tagger.task import load_task, prompts_folder, task_names

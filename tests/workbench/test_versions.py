@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from eval.workbench.drafts import own_files
 from eval.workbench.files import read_lines
 from eval.workbench.shop import Shop
+from eval.workbench.texts import own_files
 from eval.workbench.versions import Change, Line, diff, files_of, keep, live, promote, versions
 from tagger.errors import SettingsError, SourceError
 from tagger.task import load_task

@@ -11,12 +11,12 @@ from eval.compare import Comparison, Flip
 from eval.show import in_points
 from eval.workbench.access import Person
 from eval.workbench.chosen import DRAFT, LIVE, choices, chosen_task
-from eval.workbench.desk import Desk
+from eval.workbench.desk import RUNS, Desk
 from eval.workbench.judging import fair, held_against
 from eval.workbench.pages.frame import frame, progress, telling
 from eval.workbench.reviews import labelled, reviews
 from eval.workbench.trial import Trial
-from eval.workbench.versions import live, promote
+from eval.workbench.versions import live
 from tagger.errors import EngineError
 from tagger.example import Example
 from tagger.task import load_task
@@ -36,7 +36,7 @@ class Comparing:
     def __init__(self, desk: Desk, person: Person, name: str) -> None:
         self.desk, self.person, self.name = desk, person, name
         self.folder = desk.folder(name)
-        self.place = self.folder / "runs" / "compared"
+        self.place = self.folder / RUNS / "compared"
         self.live, self.known = live(self.folder), choices(self.folder, person.name)
         self.found: Comparison | None = None
         self.texts: dict[str, str] = {}
@@ -152,10 +152,7 @@ class Comparing:
 
     async def _promote(self) -> None:
         with telling():
-            self.person.must("promote", self.name)
-            number = int(self.b.value)
-            await to_thread(promote, self.folder, number, self.person.name, self.live)
-            self.desk.note(self.person, "made a version live", self.name, version=number, before=self.live)
+            await to_thread(self.desk.promote, self.person, self.name, int(self.b.value), self.live)
             ui.navigate.to(f"/task/{self.name}/versions")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from nicegui import ui
@@ -77,49 +77,27 @@ def prompt(draft: Draft) -> None:
 
 
 def examples(draft: Draft) -> None:
-    """The examples with their right answers; of a task with many fields an answer is one object."""
+    """The examples with their right answers."""
     rows = forms.examples(draft.files)
-    keys = list(dict.fromkeys(key for row in rows for key in row["record"])) or draft.columns
-    names = [field.name for field in forms.fields(draft.files)]
-    apart = len(names) <= FEW
+    cells = _Cells(draft, rows)
     ui.label(f"{len(rows):,} examples, shown to the model with their right answers").classes("font-medium")
-    edit = {"editable": draft.may_edit}
-    columns = [
-        {"field": f"r{n}", "headerName": key, "flex": 2, "tooltipField": f"r{n}", **edit} for n, key in enumerate(keys)
-    ]
-    answers = [{"field": f"a{n}", "headerName": name, "flex": 1, **edit} for n, name in enumerate(names)]
-    columns += answers if apart else [{"field": "answer", "headerName": "answer", "flex": 2, **edit}]
+    grid = _grid(cells.columns(draft.may_edit), [cells.line(n, row) for n, row in enumerate(rows)])
 
-    def line(n: int, row: Mapping[str, Any]) -> dict[str, Any]:
-        found = {"n": n, **{f"r{k}": row["record"].get(key, "") for k, key in enumerate(keys)}}
-        if apart:
-            return {**found, **{f"a{k}": _told(row["answer"].get(name)) for k, name in enumerate(names)}}
-        return {**found, "answer": json.dumps(row["answer"], ensure_ascii=False)}
-
-    def example(cells: Mapping[str, Any]) -> dict[str, Any]:
-        record = {key: cells[f"r{k}"] for k, key in enumerate(keys) if cells.get(f"r{k}")}
-        if not apart:
-            return {"record": record, "answer": _object(cells.get("answer") or "{}")}
-        said = {name: cells.get(f"a{k}") for k, name in enumerate(names)}
-        return {"record": record, "answer": {name: _value(text) for name, text in said.items() if text}}
-
-    def changed(cells: Mapping[str, Any]) -> None:
-        now = forms.examples(draft.files)
-        draft.edit(
-            lambda: forms.with_examples(draft.files, [*now[: cells["n"]], example(cells), *now[cells["n"] + 1 :]])
-        )
+    def changed(line: Mapping[str, Any]) -> None:
+        now, place = forms.examples(draft.files), line["n"]
+        draft.edit(lambda: forms.with_examples(draft.files, [*now[:place], cells.example(line), *now[place + 1 :]]))
 
     async def remove() -> None:
-        gone = {row["n"] for row in await grid.get_selected_rows()}
-        draft.edit(lambda: forms.with_examples(draft.files, [row for n, row in enumerate(rows) if n not in gone]))
+        gone = {line["n"] for line in await grid.get_selected_rows()}
+        now = forms.examples(draft.files)
+        draft.edit(lambda: forms.with_examples(draft.files, [row for n, row in enumerate(now) if n not in gone]))
         draft.again()
 
     def add() -> None:
-        blank = {"record": dict.fromkeys(keys, "..."), "answer": {}}
+        blank = {"record": dict.fromkeys(cells.keys, "..."), "answer": {}}
         draft.edit(lambda: forms.with_examples(draft.files, [blank, *forms.examples(draft.files)]))
         draft.again()
 
-    grid = _grid(columns, [line(n, row) for n, row in enumerate(rows)])
     grid.on("cellValueChanged", lambda e: changed(e.args["data"]), ["data"])
     if draft.may_edit:
         with ui.row().classes("gap-2"):
@@ -157,6 +135,41 @@ PANELS: Mapping[str, Callable[[Draft], None]] = {
 }
 CELL = ["data", "colId", "oldValue", "newValue"]
 """What is heard of a cell that was changed; the rest of the event is the grid itself."""
+
+
+class _Cells:
+    """Examples as lines of a table and back; of a task with many fields an answer is one cell of JSON."""
+
+    def __init__(self, draft: Draft, rows: Sequence[Mapping[str, Any]]) -> None:
+        self.keys = list(dict.fromkeys(key for row in rows for key in row["record"])) or draft.columns
+        self._names = [field.name for field in forms.fields(draft.files)]
+        self._apart = len(self._names) <= FEW
+
+    def columns(self, editable: bool) -> list[dict[str, Any]]:
+        """The columns of the record, and those of the answer."""
+        found: list[dict[str, Any]] = [
+            {"field": f"r{n}", "headerName": key, "flex": 2, "tooltipField": f"r{n}"} for n, key in enumerate(self.keys)
+        ]
+        if self._apart:
+            found += [{"field": f"a{n}", "headerName": name, "flex": 1} for n, name in enumerate(self._names)]
+        else:
+            found.append({"field": "answer", "headerName": "answer", "flex": 2})
+        return [{**column, "editable": editable} for column in found]
+
+    def line(self, number: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        """An example as a line."""
+        cells = {"n": number, **{f"r{n}": row["record"].get(key, "") for n, key in enumerate(self.keys)}}
+        if self._apart:
+            return {**cells, **{f"a{n}": _told(row["answer"].get(name)) for n, name in enumerate(self._names)}}
+        return {**cells, "answer": json.dumps(row["answer"], ensure_ascii=False)}
+
+    def example(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """A line as an example; TaskError for a cell that is no JSON where it has to be."""
+        record = {key: line[f"r{n}"] for n, key in enumerate(self.keys) if line.get(f"r{n}")}
+        if not self._apart:
+            return {"record": record, "answer": _object(line.get("answer") or "{}")}
+        said = {name: line.get(f"a{n}") for n, name in enumerate(self._names)}
+        return {"record": record, "answer": {name: _value(text) for name, text in said.items() if text}}
 
 
 def mark(draft: Draft) -> None:

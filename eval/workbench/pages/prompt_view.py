@@ -10,10 +10,10 @@ from time import perf_counter
 from nicegui import ui
 
 from eval.workbench.desk import Desk
-from eval.workbench.drafts import task_of
 from eval.workbench.pages.frame import telling
 from eval.workbench.preview import Shown, Turn, counter_of, preview
-from eval.workbench.records import records_of, row_files
+from eval.workbench.records import row_files, rows_of
+from eval.workbench.texts import task_of
 from tagger.errors import TaggerError
 from tagger.record import Record
 from tagger.task import load_task
@@ -32,9 +32,14 @@ class PromptView:
         self._examples = [example.record for example in task.examples]
         brought = row_files(folder)
         self._source = "" if self._examples or not brought else brought[0]
-        self._records: Sequence[Record] = records_of(folder, brought[0], MOST) if self._source else self._examples
+        self._records: Sequence[Record] = self._brought(brought[0]) if self._source else self._examples
         self._files: Mapping[str, str] = {}
-        self._at, self._shown, self._took, self._wrong = 0, [], 0.0, ""  # type: ignore[var-annotated]
+        self._shown: list[Shown] = []
+        self._at, self._took, self._wrong = 0, 0.0, ""
+
+    def _brought(self, file: str) -> list[Record]:
+        """The first records of a file; what is wrong with the other rows is told where they are tried."""
+        return [row for row in rows_of(self._folder, file, MOST) if isinstance(row, Record)]
 
     def build(self) -> None:
         """The choice of the record, and under it the turns."""
@@ -72,7 +77,7 @@ class PromptView:
 
     async def _choose(self, file: str) -> None:
         with telling():
-            self._records = await to_thread(records_of, self._folder, file, MOST) if file else self._examples
+            self._records = await to_thread(self._brought, file) if file else self._examples
             self._at = 0
             await self.show(self._files)
 

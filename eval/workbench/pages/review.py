@@ -11,9 +11,8 @@ from eval.workbench.access import Person
 from eval.workbench.desk import Desk
 from eval.workbench.pages.answer_form import AnswerForm
 from eval.workbench.pages.exchange import exchange_menu
-from eval.workbench.pages.frame import frame, telling
+from eval.workbench.pages.frame import frame, telling, told
 from eval.workbench.queues import QUEUES, accuracy, queue
-from eval.workbench.records import records_of
 from eval.workbench.results import marked, shown
 from eval.workbench.reviews import (
     USES,
@@ -26,8 +25,8 @@ from eval.workbench.reviews import (
     set_use,
     test_contents,
 )
-from eval.workbench.trial import Trial, latest
-from tagger.errors import SourceError
+from eval.workbench.trial import Trial
+from tagger.errors import SourceError, TaggerError
 from tagger.record import Record
 from tagger.result import Tagging
 from tagger.task import load_task
@@ -83,10 +82,9 @@ class Reviewing:
 
     async def _open(self) -> None:
         with telling():
-            self.trial = await to_thread(latest, self.desk.trials, self.folder / "runs")
-            if self.trial:
-                records = await to_thread(records_of, self.folder, self.trial.rows)
-                self.records = {record.id: record for record in records}
+            if found := await to_thread(self.desk.last, self.name):
+                self.trial, rows = found
+                self.records = {row.id: row for row in rows if isinstance(row, Record)}
                 self.taggings = {tagging.id: tagging for tagging in self.trial.taggings}
         await self._fill()
 
@@ -143,17 +141,23 @@ class Reviewing:
     async def _save(self) -> None:
         if self.form is None or not self.left:
             return
-        record, answer = self.records[self.left[0]], dict(self.form.answer)
+        name, form, self.form = self.left.pop(0), self.form, None  # a second key before this is kept is for the next
+        record, answer = self.records[name], dict(form.answer)
         tags = self.taggings[record.id].tags
         said = {name: (tag.value, tag.probability) for name, tag in tags.items()}
-        with telling():
+        given = Review(self.person.name, record, answer, "dev", said, self.trial.rows if self.trial else "")
+        try:
             self.person.must("edit", self.name)
-            given = Review(self.person.name, record, answer, "dev", said, self.trial.rows if self.trial else "")
             await to_thread(add, self.folder, self.task, given)
-            self.before.append(self.left.pop(0))
-            self.desk.note(self.person, "reviewed", self.name, record=record.id, queue=self.kind)
-            self._record.refresh()
-            self._standing.refresh()
+        except TaggerError as error:
+            self.left.insert(0, name)
+            self.form = form
+            told(error)
+            return
+        self.before.append(name)
+        self.desk.note(self.person, "reviewed", self.name, record=record.id, queue=self.kind)
+        self._record.refresh()
+        self._standing.refresh()
 
     def _skip(self) -> None:
         if self.left:

@@ -10,14 +10,14 @@ from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.chosen import choices, chosen_task
-from eval.workbench.desk import Desk
+from eval.workbench.desk import RUNS, Desk
 from eval.workbench.pages.bring import bring_dialog
 from eval.workbench.pages.detail import Detail
 from eval.workbench.pages.frame import frame, progress, telling
-from eval.workbench.records import records_of, row_files
+from eval.workbench.records import row_files, rows_of
 from eval.workbench.results import FEW, label_mix, outcomes, row_of
-from eval.workbench.trial import Trial, latest
-from tagger.record import Record
+from eval.workbench.trial import Trial
+from tagger.record import Record, Rejected
 from tagger.task import load_task
 
 LOOK = 0.5
@@ -27,10 +27,10 @@ SOME = 100
 BARS = 12
 
 
-def try_page(desk: Desk, person: Person, name: str, trial: str = "") -> None:
-    """Build the page; `trial` names one to show, else it is the last."""
+def try_page(desk: Desk, person: Person, name: str) -> None:
+    """Build the page; it shows the last trial."""
     with frame(desk, person, f"Try {name}", name, "try"):
-        Tries(desk, person, name).build(trial)
+        Tries(desk, person, name).build()
 
 
 class Tries:
@@ -46,7 +46,7 @@ class Tries:
         self.told = 0
         """How many results the table has."""
 
-    def build(self, trial: str) -> None:
+    def build(self) -> None:
         """What is run, how far it is, and what came of it."""
         with ui.row().classes("sheet p-4 w-full items-end gap-3"):
             files = row_files(self.folder)
@@ -74,7 +74,7 @@ class Tries:
                 self.detail = Detail(self.desk, self.person, self.name, self.folder)
                 self.detail.build()
                 self.mix = ui.echart({"series": []}).classes("w-full h-72 sheet p-2")
-        ui.timer(0.05, lambda: self._show(trial), once=True)
+        ui.timer(0.05, self._show, once=True)
         ui.timer(LOOK, self._look)
 
     def _stop(self) -> None:
@@ -109,26 +109,24 @@ class Tries:
 
     async def _run(self) -> None:
         with telling():
-            records = await to_thread(records_of, self.folder, self.rows.value or "", int(self.most.value or SOME))
+            rows = await to_thread(rows_of, self.folder, self.rows.value or "", int(self.most.value or SOME))
             task = chosen_task(self.folder, self.person.name, self.what.value)
             what = self.known[self.what.value]
             trial = self.desk.trials.start(
-                task, records, self.folder / "runs", what=what, rows=self.rows.value, author=self.person.name
+                task, rows, self.folder / RUNS, what=what, rows=self.rows.value, author=self.person.name
             )
-            self.desk.note(self.person, "tried", self.name, what=what, rows=self.rows.value, records=len(records))
-            self._take(trial, records)
+            self.desk.note(self.person, "tried", self.name, what=what, rows=self.rows.value, records=len(rows))
+            self._take(trial, rows)
 
-    async def _show(self, name: str) -> None:
-        """Show a trial of before, or the last."""
+    async def _show(self) -> None:
+        """Show the last trial."""
         with telling():
-            found = await to_thread(latest, self.desk.trials, self.folder / "runs", name)
-            if found:
-                records = await to_thread(records_of, self.folder, found.rows)
-                self._take(found, records)
+            if found := await to_thread(self.desk.last, self.name):
+                self._take(*found)
 
-    def _take(self, trial: Trial, records: Sequence[Record]) -> None:
+    def _take(self, trial: Trial, rows: Sequence[Record | Rejected]) -> None:
         self.trial, self.told = trial, 0
-        self.records = {record.id: record for record in records}
+        self.records = {row.id: row for row in rows if isinstance(row, Record)}
         self.grid.run_grid_method("setGridOption", "rowData", [])
         self.detail.clear()
         self._look()
@@ -143,9 +141,9 @@ class Tries:
         fresh = trial.taggings[self.told :]
         if fresh:
             rows = [
-                row_of(n, self.records[t.id], t, self.fields)
-                for n, t in enumerate(fresh, self.told) if t.id in self.records
-            ]  # fmt: skip
+                row_of(n, self.records.get(tagging.id), tagging, self.fields)
+                for n, tagging in enumerate(fresh, self.told)
+            ]
             self.grid.run_grid_method("applyTransaction", {"add": rows})
             self.told += len(fresh)
             self._chart(trial)

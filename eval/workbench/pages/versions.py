@@ -8,9 +8,10 @@ from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
-from eval.workbench.drafts import open_draft, own_files, save_draft
+from eval.workbench.drafts import open_draft, save_draft
 from eval.workbench.pages.frame import frame, telling
-from eval.workbench.versions import Change, Line, Version, diff, files_of, live, promote, versions
+from eval.workbench.texts import own_files
+from eval.workbench.versions import Change, Line, Version, diff, files_of, live, versions
 
 COLOURS = {
     "added": "bg-green-500/15",
@@ -97,9 +98,7 @@ class History:
 
     async def _promote(self, version: Version) -> None:
         with telling():
-            self.person.must("promote", self.name)
-            await to_thread(promote, self.folder, version.number, self.person.name, self.live)
-            self.desk.note(self.person, "made a version live", self.name, version=version.number, before=self.live)
+            await to_thread(self.desk.promote, self.person, self.name, version.number, self.live)
             ui.navigate.reload()
 
     async def _restore(self, version: Version) -> None:

@@ -11,11 +11,12 @@ from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
-from eval.workbench.drafts import Problem, check, discard_draft, open_draft, save_draft
+from eval.workbench.drafts import discard_draft, open_draft, save_draft
 from eval.workbench.pages.frame import frame, telling, told
 from eval.workbench.pages.panels import PANELS, mark
 from eval.workbench.pages.prompt_view import PromptView
 from eval.workbench.shop import prompt_text
+from eval.workbench.texts import Problem, check
 from eval.workbench.versions import keep
 from tagger.errors import TaggerError
 
