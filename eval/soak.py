@@ -182,7 +182,8 @@ def killed_in_a_job(folder: Path, less: int) -> dict[str, Any]:
 
 def flooded(folder: Path, less: int) -> dict[str, Any]:
     """Bodies that are too large, malformed or late, beside good requests: each is told what is wrong."""
-    with served(folder) as service, httpx.Client(base_url=service.at, timeout=60) as http:
+    json = {"Content-Type": "application/json"}
+    with served(folder) as service, httpx.Client(base_url=service.at, timeout=60, headers=json) as http:
         statuses = {
             "oversized": http.post("/v1/tag", content=b" " * (9 << 20)).status_code,
             "malformed": http.post("/v1/tag", content=b"{").status_code,

@@ -29,9 +29,10 @@ NONE = ""
 class BringForm:
     """A file on its way in. `changed` hears when there is one, or another."""
 
-    def __init__(self, wanted: Mapping[str, str], changed: Callable[[], object] = lambda: None) -> None:
-        """`wanted` are the columns that are looked for, with what each means."""
-        self._wanted, self._changed = wanted, changed
+    def __init__(self, wanted: Mapping[str, str], changed: Callable[[], object], *, answers: bool = True) -> None:
+        """`wanted` are the columns that are looked for, with what each means; `answers`: whether one may hold right
+        answers, which it can of a task with one field."""
+        self._wanted, self._changed, self._answers = wanted, changed, answers
         self._folder = TemporaryDirectory()
         self.path = Path(self._folder.name) / "file"
         self.name = ""
@@ -63,7 +64,7 @@ class BringForm:
             found = await to_thread(look, self.path, self.name, self.encoding)
             guess = found.text_column or found.columns[0]
             self.columns = {name: name if name in found.columns else guess for name in self._wanted}
-            self.labels, self.look = found.label_column or NONE, found
+            self.labels, self.look = (found.label_column or NONE) if self._answers else NONE, found
         except TaggerError as error:
             told(error)
         self._found.refresh()
@@ -81,12 +82,13 @@ class BringForm:
                 choice = ui.select(list(found.columns), value=self.columns[name], label=about or f"Which is {name}?")
                 choice.on_value_change(lambda e, name=name: self._read(name, e.value))
                 choice.props("outlined dense").classes("min-w-56")
-            none = {NONE: "none", **{name: name for name in found.columns}}
-            answers = ui.select(none, value=self.labels, label="Column with right answers", on_change=self._answered)
-            answers.props("outlined dense").classes("min-w-56")
+            if self._answers:
+                none = {NONE: "none", **{name: name for name in found.columns}}
+                known = ui.select(none, value=self.labels, label="Column with right answers", on_change=self._answered)
+                known.props("outlined dense").classes("min-w-56")
             if found.encoding:
-                known = sorted({*ENCODINGS, found.encoding})
-                code = ui.select(known, value=found.encoding, label="Characters as", on_change=self._decoded)
+                codes = sorted({*ENCODINGS, found.encoding})
+                code = ui.select(codes, value=found.encoding, label="Characters as", on_change=self._decoded)
                 code.props("outlined dense").classes("min-w-40")
         ui.aggrid({
             "columnDefs": [{"field": f"c{n}", "headerName": name, "flex": 1, "tooltipField": f"c{n}"}
@@ -122,10 +124,13 @@ class BringForm:
 async def bring_dialog(desk: Desk, person: Person, task: str) -> str | None:
     """Let a person bring a file to a task; what its rows are called there, None if it was left."""
     folder = desk.folder(task)
-    wanted = {name: column.about for name, column in load_task(folder).columns.items() if column.required}
+    loaded = load_task(folder)
+    wanted = {name: column.about for name, column in loaded.columns.items() if column.required}
     with ui.dialog() as dialog, ui.card().classes("w-[56rem] max-w-full gap-3"):
         ui.label("Bring a file").classes("text-lg font-medium")
-        form = BringForm(wanted, lambda: take.set_enabled(form.look is not None))
+        form = BringForm(
+            wanted, lambda: take.set_enabled(form.look is not None), answers=len(loaded.fields) == 1
+        )  # fmt: skip
         form.build()
         with ui.row().classes("w-full justify-end gap-2"):
             ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat color=secondary")

@@ -8,7 +8,7 @@ from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
-from eval.workbench.pages.bring import BringForm
+from eval.workbench.pages.bring import NONE, BringForm
 from eval.workbench.pages.frame import frame, telling
 from eval.workbench.records import row_files
 from eval.workbench.versions import live, versions
@@ -148,5 +148,7 @@ class NewTask:
         asked = {self.kind.value: self.listed.value}
         folder = self.desk.shop.new_task(self.name.value, self.about.value, [text], **asked)
         self.form.columns = {text: text}
+        if self.kind.value == "attributes":  # a column answers one field
+            self.form.labels = NONE
         self.desk.note(self.person, "made a task", self.name.value)
         return self.form.into(folder, self.person.name)[1]
