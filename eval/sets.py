@@ -20,7 +20,7 @@ from tagger.likeness import plain_text
 from tagger.plan import Ask, load_plan
 from tagger.record import Column
 from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
-from tagger.task import Definition, Task, load_task
+from tagger.task import Definition, Task, load_task, prompts_folder, task_names
 
 Span = tuple[str, int, int]
 """A field, and the characters from start up to end that are a value of it."""
@@ -42,6 +42,12 @@ class LabelledSet:
     """Where a row says at which characters its values stand: a dotted path to a list of start, end and type."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Fields of the rows that the task calls otherwise, since its own name for them is taken."""
+    shipped: bool = False
+    """Whether the rows lie beside a shipped task, whatever folder of sets is named."""
+
+    def home(self, root: Path) -> Path:
+        """The folder in which `folders` are."""
+        return prompts_folder() if self.shipped else root
 
 
 def _shipped(task: str, name: str) -> Callable[[Path], Task]:
@@ -115,7 +121,12 @@ SETS = {
     "openbg-zh": _labels(
         "openbg-zh", "用户给出商品标题，请回答它属于哪个细分类目。", "title", "fine", lambda found: found["fine"]
     ),
+} | {
+    f"{name}.sample": LabelledSet((f"{name}/sample",), lambda root, name=name: load_task(name), shipped=True)  # type: ignore[misc]
+    for name in task_names()
+    if (prompts_folder() / name / "sample").is_dir()
 }
+"""By name; `TASK.sample` are the labelled rows that a shipped task brings along, dev and test."""
 
 
 def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
@@ -123,15 +134,17 @@ def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
     if name not in SETS:
         raise SourceError(f"no labelled set {name!r}", hint=f"there are: {', '.join(SETS)}")
     found = SETS[name]
-    if missing := [folder for folder in found.folders if not (root / folder).is_dir()]:
+    if missing := [folder for folder in found.folders if not (found.home(root) / folder).is_dir()]:
         hint = "name the folder that holds the sets with --root, or your own files with --data"
         raise SourceError(f"no folder {missing[0]!r}", where=str(root), hint=hint)
     return found.task(root), found
 
 
 def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example]:
-    """All rows of a split ("train", "dev" or "test") as examples, in the order of the files."""
-    files = [root / folder / f"{split}.jsonl" for folder in found.folders]
+    """All rows of a split ("train", "dev" or "test") as examples, in the order of the files; a set may have no train
+    rows."""
+    files = [found.home(root) / folder / f"{split}.jsonl" for folder in found.folders]
+    files = [file for file in files if split != "train" or file.is_file()]
     if not found.renamed:
         return [row for file in files for row in task.read_examples(file)]
     examples = []
@@ -152,7 +165,7 @@ def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span
         raise SourceError(f"the set does not say where values stand: {', '.join(found.folders)}")
     spans = {}
     for folder in found.folders:
-        for line in (root / folder / f"{split}.jsonl").read_text("utf-8").removesuffix("\n").split("\n"):
+        for line in (found.home(root) / folder / f"{split}.jsonl").read_text("utf-8").removesuffix("\n").split("\n"):
             row = json.loads(line)
             places = dig(row, found.spans)
             names = [found.renamed.get(place["type"], place["type"]) for place in places]

@@ -102,7 +102,8 @@ def rescored(root: Path) -> list[Row]:
     found, kept = [], stored()
     for entry in entries():
         run = read_run(RESULTS / entry.record)
-        here = all((root / folder).is_dir() for folder in SETS[run.header.set].folders)
+        labelled_set = SETS[run.header.set]
+        here = all((labelled_set.home(root) / folder).is_dir() for folder in labelled_set.folders)
         mine = [row for row in kept if (row.record, row.about) == (entry.record, entry.about)]
         found += scored(entry, root) if here else mine
     return found
