@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ class Desk:
     access: Access
     model: str
     """What answers, as a person would call it."""
+    news: dict[str, list[str]] = field(default_factory=dict)
+    """By person, what the next page is to say first."""
 
     def folder(self, task: str) -> Path:
         """Where a task lies; SettingsError for one that there is not."""

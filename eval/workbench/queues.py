@@ -21,7 +21,7 @@ from eval.record import Header, Run, rows_id, run_row
 from eval.score import Verdict, judge
 from eval.slices import holds, suspects
 from eval.workbench.reviews import USES, Review, content, disputes, labelled
-from tagger.baseline import ANSWERED, Counts
+from tagger.baseline import ANSWERED, Window
 from tagger.drift import LEVEL
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
@@ -118,13 +118,26 @@ def accuracy(
     return share(sum(right.values()), len(right))
 
 
-def mix(counts: Mapping[str, Counts]) -> Mix:
-    """Which values are said how often, from a baseline's `fields` or a window's `counts()`; open fields have none."""
+def mix(taggings: Iterable[Tagging], task: Task) -> Mix:
+    """Which values are said how often; open fields, and those that the task no longer has, have none."""
+    window = Window(task.fields, None)
+    for tagging in taggings:
+        window.add(replace(tagging, tags={name: tag for name, tag in tagging.tags.items() if name in task.fields}))
     return {
         name: {value: n / one.answers for value, n in one.values.items()}
-        for name, one in counts.items()
+        for name, one in window.counts().items()
         if one.answers and ANSWERED not in one.values
     }
+
+
+def against(
+    taggings: Sequence[Tagging], records: Mapping[str, Record], reviews: Sequence[Review], *, task: Task
+) -> tuple[list[Verdict], list[Example]]:
+    """The verdicts on taggings of reviewed records that judge ("dev"), and those records with their right answers."""
+    judging = [review for review in reviews if review.use == "dev"]
+    rows = _rows(taggings, records, judging, task, 0, None)
+    chosen = {tagging.id for tagging in taggings}
+    return _verdicts(rows, chosen), _examples(rows, chosen)
 
 
 def _rows(
@@ -166,7 +179,7 @@ def _drifted(rows: _Rows) -> Iterable[str]:
     """By the value of a record that has moved most (its term of the Population Stability Index, drift.py), of those
     that are more frequent than chance brings about; the less probable first where one value has moved."""
     if rows.baseline is None:
-        hint = "compare with the label mix of a version that was evaluated"
+        hint = "try rows of another, earlier file first: what is said of these is held against what was said of those"
         raise SettingsError("nothing is known of how often values were said before", hint=hint)
     moved: dict[str, tuple[float, float]] = {}
     for field, before in rows.baseline.items():

@@ -176,6 +176,12 @@ def read_trial(path: Path) -> Trial:
     return trial
 
 
+def earlier(folder: Path, trial: Trial) -> Trial | None:
+    """The last trial in a folder before this one that was over other rows; None if there was none."""
+    before = sorted(path for path in folder.glob("*.jsonl") if path.stem.isdecimal() and path.stem < trial.name)
+    return next((found for path in reversed(before) if (found := read_trial(path)).rows != trial.rows), None)
+
+
 def _facts(trial: Trial) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in HEAD}
 

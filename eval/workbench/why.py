@@ -1,4 +1,4 @@
-"""A Tagger and a record in, why it said so out: the words that carry the answer, and the examples that were shown.
+"""A Tagger and a record in, why it said so out: the words that carry the answer, and the shots that were shown.
 
 A word carries as much as the probability falls by when the record is asked again without it (occlusion, Zeiler and
 Fergus 2014; erasure of a representation, Li et al. 2016).
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from tagger.example import Example
+from tagger.errors import EngineError
 from tagger.likeness import Word, words
 from tagger.pipeline import Tagger
+from tagger.prompt import Turn
 from tagger.record import Record
 from tagger.result import Tag, Tagging
 
@@ -37,19 +38,25 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What was said of a field, and what it hangs on; `shots` are the task's examples that all records are shown."""
+    """What was said of a field, and what it hangs on; `shots` are those that the record's prompt shows."""
 
     value: Any
     probability: float
     words: tuple[Weight, ...]
-    shots: tuple[Example, ...]
+    shots: tuple[Turn, ...]
 
 
 def why(tagger: Tagger, record: Record, field: str) -> Why | None:
-    """Why a field has its value; None where nothing was said of it. A value withheld is explained as the guess."""
+    """Why a field has its value; None where nothing was said of it. A value withheld is explained as the guess.
+
+    A piece without which the model gave no answer at all has no weight. Raises EngineError if the engine fails: that
+    would look like a fall.
+    """
     pieces = _pieces(record, tagger.task.text_columns)
     without = [_without(record, column, start, end) for column, start, end in pieces]
-    first, *others = tagger.tag_records([record, *without])
+    first, *others = found = tagger.tag_records([record, *without])
+    if broken := next((tagging for tagging in found if tagging.outcome == "failed"), None):
+        raise EngineError(f"the engine could not answer: {broken.reason}", hint="ask again")
     tag = first.tags.get(field)
     if tag is None:
         return None
@@ -58,15 +65,22 @@ def why(tagger: Tagger, record: Record, field: str) -> Why | None:
         Weight(column, start, end, record.values[column][start:end], tag.probability - _chance(other, field, value),
                then=said if (said := _said(other, field)) != value else None)
         for (column, start, end), other in zip(pieces, others, strict=True)
+        if other.outcome != "rejected"
     ]  # fmt: skip
-    shown = tagger.task.examples[: tagger.task.plan.shots.fixed]
-    return Why(value, tag.probability, tuple(weights), tuple(shown))
+    return Why(value, tag.probability, tuple(weights), _shots(tagger, record, field))
+
+
+def _shots(tagger: Tagger, record: Record, field: str) -> tuple[Turn, ...]:
+    """The shots with which the record was asked about a field."""
+    ask = next(ask for ask in tagger.task.plan.ask if field in ask.fields)
+    (prompt,) = tagger.prompts(ask, [record])
+    return (*prompt.head.shots, *prompt.shots)
 
 
 def _pieces(record: Record, columns: Sequence[str]) -> list[tuple[str, int, int]]:
     """Column, start and end of each word, or of as many neighbours as keep the number at MOST."""
     found = [(column, word) for column in columns for word in words(record.values.get(column, ""))]
-    size = -(-len(found) // MOST) or 1
+    size = -(-len(found) // (MOST - len(columns))) or 1  # the last piece of each column may be a short one
     pieces = []
     for column, group in groupby(found, key=lambda item: item[0]):
         listed: list[Word] = [word for _, word in group]

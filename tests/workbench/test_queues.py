@@ -11,7 +11,6 @@ import pytest
 
 from eval.workbench.queues import QUEUES, Kind, accuracy, mix, queue
 from eval.workbench.reviews import Review, content
-from tagger.baseline import Window
 from tagger.errors import SettingsError, SourceError
 from tagger.record import Column, Record
 from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging
@@ -131,14 +130,14 @@ def test_a_sample_is_random_the_same_for_a_seed_and_stays_in_order_as_it_is_revi
 
 
 def test_drifted_are_values_said_more_often_than_chance_explains_the_most_moved_first() -> None:
-    before = Window(TASK.fields)
-    for n in range(100):
-        before.add(tagging(str(n), "Coffee" if n < 30 else "Tea", words=Tag(["x"], 0.9)))
+    before = [
+        tagging(str(n), "Coffee" if n < 30 else "Tea", words=Tag(["x"], 0.9), gone=Tag("x", 0.9)) for n in range(100)
+    ]
     now = [tagging(f"tea{n}", "Tea") for n in range(55)] + [tagging(f"coffee{n}", "Coffee") for n in range(33)]
     now += [tagging(f"mate{n}", "Mate", 0.9 - n / 100, words=Tag([f"new {n}"], 0.9)) for n in range(12)]
     rows = Rows(now)
 
-    assert rows.queue("drifted", baseline=mix(before.counts())) == [f"mate{n}" for n in range(11, -1, -1)]
+    assert rows.queue("drifted", baseline=mix(before, TASK)) == [f"mate{n}" for n in range(11, -1, -1)]
     with pytest.raises(SettingsError, match="said before"):
         rows.queue("drifted")
 

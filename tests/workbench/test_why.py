@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from eval.workbench.why import MOST, why
+from tagger.engines.base import Completion, Request
 from tagger.engines.scripted import ScriptedEngine
+from tagger.errors import EngineError
+from tagger.example import Example
 from tagger.pipeline import Tagger
 from tagger.plan import Shots
 from tagger.prompt import Prompt
@@ -16,18 +23,21 @@ from tagger.task import Definition, Task
 FIELDS = {"kind": LabelField(labels={"Tea": "", "Coffee": ""})}
 
 
-def tagger() -> Tagger:
-    """One that knows tea by the word leaf alone."""
+def by_leaf(prompt: Prompt) -> Mapping[str, float]:
+    """Knows tea by the word leaf alone."""
+    tea = 0.9 if "leaf" in prompt.record else 0.2
+    return {"Tea": tea, "Coffee": 1 - tea}
 
-    def answer(prompt: Prompt) -> Mapping[str, float]:
-        tea = 0.9 if "leaf" in prompt.record else 0.2
-        return {"Tea": tea, "Coffee": 1 - tea}
 
-    task = Task.define("drinks", Definition(about="Drinks", columns={"title": Column()}, fields=FIELDS))
+def tagger(
+    answer: Callable[[Prompt], Any] = by_leaf, columns: Sequence[str] = ("title",), examples: Sequence[Example] = ()
+) -> Tagger:
+    """One to which its examples say nothing by themselves."""
+    described = Definition(about="Drinks", columns={name: Column() for name in columns}, fields=FIELDS)
+    task = Task.define("drinks", described)
     alone = task.plan.model_copy(update={"shots": Shots(prior=0.0)})
-    return Tagger(
-        Task(task.id, task.definition, task.template, task.template_source, (), alone), engine=ScriptedEngine(answer)
-    )
+    shown = replace(task, examples=tuple(examples), plan=alone)
+    return Tagger(shown, engine=ScriptedEngine(answer))
 
 
 def test_the_word_that_decides_carries_the_answer_and_the_others_nothing() -> None:
@@ -49,3 +59,34 @@ def test_a_long_text_is_asked_again_a_bounded_number_of_times() -> None:
 
 def test_a_field_of_which_nothing_was_said_has_no_reason() -> None:
     assert why(tagger(), Record("1", {"title": "leaf"}), "brand") is None
+
+
+def test_of_two_long_columns_together_no_more_is_asked() -> None:
+    row = {"title": "word " * 61, "note": "word " * 61}
+    found = why(tagger(columns=("title", "note")), Record("1", row), "kind")
+    assert found
+    assert len(found.words) <= MOST
+
+
+def test_the_shots_are_those_of_the_prompt() -> None:
+    shot = Example(Record("s", {"title": "black leaf"}), {"kind": "Tea"})
+    found = why(tagger(examples=[shot]), Record("1", {"title": "leaf"}), "kind")
+    assert found
+    assert [("black leaf" in record, answer) for record, answer in found.shots] == [(True, "Tea")]
+
+
+class Failing(ScriptedEngine):
+    """Cannot serve what is asked without the leaf."""
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        done = super().complete(requests)
+        kept = ["leaf" in request.prompt.record for request in requests]
+        return [one if k else replace(one, finish_reason="error") for one, k in zip(done, kept, strict=True)]
+
+
+def test_an_engine_that_fails_is_no_reason() -> None:
+    failing = tagger()
+    failing.engine = Failing(by_leaf)
+
+    with pytest.raises(EngineError):
+        why(failing, Record("1", {"title": "green leaf"}), "kind")

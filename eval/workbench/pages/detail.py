@@ -90,7 +90,7 @@ class Detail:
 
 
 def _reasons(found: Why) -> None:
-    """The words that carry the answer, the heaviest first, and the examples that were shown."""
+    """The words that carry the answer, the heaviest first, and the shots that were shown."""
     heavy = sorted((word for word in found.words if word.fall > 0.005), key=lambda word: -word.fall)[:8]
     ui.label("Without this word the probability falls by" if heavy else "No single word carries this answer.").classes(
         "text-sm quiet"
@@ -103,6 +103,5 @@ def _reasons(found: Why) -> None:
             ui.label(f"{100 * word.fall:.0f} points" + (f", then {shown(word.then)}" if word.then is not None else ""))
     if found.shots:
         with ui.expansion(f"{len(found.shots)} examples stand in the prompt").classes("w-full text-sm"):
-            for shot in found.shots[-20:]:
-                answer = ", ".join(f"{key}: {shown(value)}" for key, value in shot.answer.items())
-                ui.label(f"{' · '.join(shot.record.values.values())}  →  {answer}").classes("text-sm")
+            for record, answer in found.shots:
+                ui.label(f"{record}  →  {answer}").classes("text-sm whitespace-pre-wrap")

@@ -107,6 +107,8 @@ def frame(desk: Desk, person: Person, title: str, task: str = "", tab: str = "")
                 ui.link("Sign out", "/signout").classes("text-sm ml-2")
     main = ui.column().classes("w-full max-w-screen-2xl mx-auto p-6 gap-4").props("role=main")
     with main:
+        for text in desk.news.pop(person.name, []):
+            ui.notify(text, multi_line=True, type="positive", timeout=10_000, close_button="Close")
         yield main
 
 

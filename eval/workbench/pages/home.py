@@ -138,9 +138,8 @@ class NewTask:
         note = ui.notification("Making the task ...", spinner=True, timeout=None)
         with telling():
             self.person.must("edit", self.name.value)
-            notes = await to_thread(self._made)
+            self.desk.news[self.person.name] = ["\n".join(await to_thread(self._made))]
             ui.navigate.to(f"/task/{self.name.value}/try")
-            ui.notify("\n".join(notes), multi_line=True)
         note.dismiss()
 
     def _made(self) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from nicegui import ui
 
 from eval.workbench import forms
+from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import editor_theme
+from eval.workbench.pages.helps import description_button, example_buttons
 from eval.workbench.results import FEW
 from eval.workbench.texts import Problem
 from tagger.errors import TaskError
@@ -18,6 +21,9 @@ from tagger.errors import TaskError
 class Draft(Protocol):
     """What the panels change."""
 
+    desk: Desk
+    folder: Path
+    name: str
     files: dict[str, str]
     problems: list[Problem]
     may_edit: bool
@@ -102,6 +108,7 @@ def examples(draft: Draft) -> None:
     if draft.may_edit:
         with ui.row().classes("gap-2"):
             ui.button("Add one", on_click=add).props("outline")
+            example_buttons(draft)
             ui.button("Remove the selected", on_click=remove).props("flat color=secondary")
 
 
@@ -232,6 +239,7 @@ def _label_buttons(draft: Draft, field: str, grid: ui.aggrid) -> None:
     with ui.row().classes("items-center gap-2"):
         fresh = ui.input("New label").props("outlined dense").on("keydown.enter", add)
         ui.button("Add", on_click=add).props("outline")
+        description_button(draft, field)
         ui.button("Remove the selected", on_click=remove).props("flat color=secondary")
 
 

@@ -8,11 +8,11 @@ from typing import Any
 from nicegui import events, ui
 
 from eval.workbench.access import Person
-from eval.workbench.desk import Desk
+from eval.workbench.desk import RUNS, Desk
 from eval.workbench.pages.answer_form import AnswerForm
 from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
-from eval.workbench.queues import QUEUES, accuracy, queue
+from eval.workbench.queues import QUEUES, accuracy, mix, queue
 from eval.workbench.results import marked, shown
 from eval.workbench.reviews import (
     USES,
@@ -25,7 +25,7 @@ from eval.workbench.reviews import (
     set_use,
     test_contents,
 )
-from eval.workbench.trial import Trial
+from eval.workbench.trial import Trial, earlier
 from tagger.errors import SourceError, TaggerError
 from tagger.record import Record
 from tagger.result import Tagging
@@ -36,7 +36,7 @@ ABOUT = {
     "doubtful": "the least probable first",
     "abstained": "what the tagger would not say",
     "rejected": "what could not be tagged",
-    "drifted": "values that come more often than before",
+    "drifted": "values that come more often than in the rows tried before",
     "disputed": "where reviewers disagree",
     "label errors": "where the tagger is sure of something else than a reviewer said",
 }
@@ -62,6 +62,8 @@ class Reviewing:
         self.left: list[str] = []
         self.skipped: set[str] = set()
         self.before: list[str] = []
+        self.trouble = ""
+        """Why there is no queue."""
         self.form: AnswerForm | None = None
 
     def build(self) -> None:
@@ -93,19 +95,22 @@ class Reviewing:
         await self._fill()
 
     async def _fill(self) -> None:
-        self.left = []
-        with telling():
+        self.left, self.trouble = [], ""
+        try:
             found = await to_thread(self._queue)
             self.left = [name for name in found if name not in self.skipped and name in self.records]
+        except TaggerError as error:
+            self.trouble = str(error)
         self._record.refresh()
         self._standing.refresh()
 
     def _queue(self) -> list[str]:
         kind = next(one for one in QUEUES if one == self.kind)
         valid = reviews(self.folder, self.task).valid
+        before = earlier(self.folder / RUNS, self.trial) if kind == "drifted" and self.trial else None
         return queue(
             kind, list(self.taggings.values()), self.records, valid, test_contents(self.folder), task=self.task,
-            author=self.person.name,
+            author=self.person.name, baseline=mix(before.taggings, self.task) if before else None,
         )  # fmt: skip
 
     @ui.refreshable_method
@@ -115,6 +120,9 @@ class Reviewing:
         if self.trial is None:
             ui.label("Nothing has been tagged yet.").classes("text-lg")
             ui.link("Try the task on some rows first", f"/task/{self.name}/try")
+            return
+        if self.trouble:
+            ui.label(self.trouble).classes("whitespace-pre-wrap").props("role=alert")
             return
         if not self.left:
             ui.label("This queue is done.").classes("text-lg")
