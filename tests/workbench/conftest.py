@@ -11,10 +11,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import TYPE_CHECKING
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SERVER = """
@@ -34,6 +39,8 @@ from tagger.keys import read_keys
 def answer(prompt):
     '''Knows tea by its leaves once the instruction says that tea is leaves; else it takes all for coffee.'''
     sleep(float(sys.argv[4]))
+    if "label descriptions" in prompt.head.instruction:
+        return "What is drunk from a cup"
     tea = 0.9 if "leaves" in prompt.head.instruction and "leaf" in prompt.record.lower() else 0.2
     return {"Tea": tea, "Coffee": 1 - tea}
 
@@ -90,3 +97,37 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         except (URLError, OSError):
             sleep(0.2)
     raise AssertionError(f"nothing answers at {url}: {log.read_text('utf-8', 'replace')}")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A page that must not complain and must not ask anybody else."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    shown = context.new_page()
+    wrong: list[str] = []
+
+    def hear(message: ConsoleMessage) -> None:
+        if message.type == "error":
+            wrong.append(message.text)
+
+    shown.on("console", hear)
+    shown.on("pageerror", lambda error: wrong.append(str(error)))
+    shown.on("request", lambda request: None if _own(request.url) else wrong.append(f"asked {request.url}"))
+    yield shown
+    context.close()
+    assert wrong == []
+
+
+def _own(url: str) -> bool:
+    """Whether an address is the workbench's own."""
+    return urlsplit(url).hostname == "127.0.0.1" or urlsplit(url).scheme in ("data", "blob")

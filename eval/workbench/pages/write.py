@@ -48,6 +48,7 @@ class Editor:
 
     def build(self) -> None:
         """Two columns: what is written, and what the model reads."""
+        self.outside = ui.element()
         with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-[3fr_2fr] gap-4 w-full items-start"):
             with ui.column().classes("gap-3 min-w-0 w-full"):
                 self._bar()
@@ -81,7 +82,8 @@ class Editor:
             self.files = dict(make())
         if self._due:
             self._due.cancel()
-        self._due = ui.timer(PAUSE, self._settle, once=True)
+        with self.outside:  # a panel that is built anew takes all with it that was made inside
+            self._due = ui.timer(PAUSE, self._settle, once=True)
 
     async def _settle(self) -> None:
         begun = perf_counter()
