@@ -186,6 +186,11 @@ def validation_text(error: ValidationError) -> str:
         place = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"unknown key {place!r}")
+        elif item["type"] == "union_tag_invalid":
+            key = item["ctx"]["discriminator"].strip("'")
+            lines.append(f"{place}.{key}: {item['ctx']['tag']!r} is none of {item['ctx']['expected_tags']}")
+        elif item["type"] == "value_error":
+            lines.append(f"{place or 'the whole'}: {item['ctx']['error']} (found {item['input']!r:.80})")
         else:
             lines.append(f"{place or 'the whole'}: {item['msg']} (found {item['input']!r:.80})")
     return "; ".join(lines)

@@ -55,6 +55,7 @@ def _pages(desk: Desk) -> None:
         def shown(request: Request, name: str = "") -> Response | None:
             person = _person(desk, request)
             if person is None:
+                request.session["wanted"] = request.url.path
                 return RedirectResponse(SIGN_IN)
             if name and (name not in desk.shop.tasks() or not person.may("view", name)):
                 return RedirectResponse("/")
@@ -82,7 +83,7 @@ def _sign_in(desk: Desk) -> None:
             return HTMLResponse(form.render(wrong=True), 401)
         request.session["who"] = person.name
         desk.note(person, "signed in")
-        return RedirectResponse("/", 303)
+        return RedirectResponse(request.session.pop("wanted", "/"), 303)
 
     @app.get("/signout")
     def leave(request: Request) -> Response:

@@ -34,10 +34,10 @@ class Desk:
         """Where a task lies; SettingsError for one that there is not."""
         return self.shop.task_folder(task)
 
-    def last(self, task: str) -> tuple[Trial, Sequence[Record | Rejected]] | None:
-        """The last trial of a task with the rows that it has; None if nothing was tried yet."""
+    def last(self, task: str, name: str = "") -> tuple[Trial, Sequence[Record | Rejected]] | None:
+        """The last trial of a task, or that of this name, with the rows that it has; None if there is none."""
         folder = self.folder(task)
-        trial = latest(self.trials, folder / RUNS)
+        trial = latest(self.trials, folder / RUNS, name)
         return (trial, trial.records or rows_of(folder, trial.rows, len(trial.taggings))) if trial else None
 
     def promote(self, person: Person, task: str, number: int, expected: int) -> None:

@@ -1,4 +1,4 @@
-"""A workbook in, an open table of its first sheet with rows out."""
+"""A workbook in, an open table of one of its sheets out: the one that is wanted, or the first with rows."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ from tagger.sources import EmptyError
 
 LARGEST_BOOK = 1 << 30
 """Bytes of a workbook unpacked: beyond is a file that is not what it seems."""
+HEADER_ROWS = 20
+"""In which the names of columns are looked for."""
 MOST_MEMORY = 4 << 30
 """Bytes that may be used while a workbook is read."""
 
 
-def excel_table(path: Path, name: str, zipped: bool) -> Table:
-    """The first sheet with more than one row, its rows numbered as Excel shows them.
+def excel_table(path: Path, name: str, zipped: bool, wanted: str | None) -> Table:
+    """The sheet that is `wanted`, or the first with more than one row; its rows are numbered as Excel shows them.
+
+    The names of columns are the first row with more than one cell, where there is one: a title stands alone.
 
     The workbook is read in a process of its own: a broken one, or one with a cell far out, can abort the reader.
     """
     if zipped:
         _check_zip(path, name)
     file = TemporaryFile()  # noqa: SIM115 - the table reads from it
-    code = f"{inspect.getsource(_print_sheet)}\n_print_sheet({str(path)!r}, {MOST_MEMORY})"
+    code = f"{inspect.getsource(_print_sheet)}\n_print_sheet({str(path)!r}, {MOST_MEMORY}, {wanted!r})"
     done = subprocess.run([sys.executable, "-c", code], stdout=file, stderr=subprocess.DEVNULL, check=False)
     file.seek(0)
     facts = json.loads(file.readline() or "{}")
@@ -45,6 +49,7 @@ def excel_table(path: Path, name: str, zipped: bool) -> Table:
     if "sheet" not in facts:
         raise EmptyError("no sheet has a row with names of columns and rows below it", where=name)
     table = Table(name, "Excel")
+    table.sheet, table.sheets = facts["sheet"], (facts["sheet"], *facts["others"])
     if facts["others"]:
         others = ", ".join(map(repr, facts["others"]))
         table.notes.append(f"only the sheet {facts['sheet']!r} is read; not read: {others}")
@@ -54,14 +59,23 @@ def excel_table(path: Path, name: str, zipped: bool) -> Table:
         file.seek(start)
         return enumerate(map(json.loads, file), start=1)
 
-    header, names = next((number, row) for number, row in cells() if any(map(plain, row)))
+    header, names = _header(islice(cells(), HEADER_ROWS))
+    if header > 1:
+        table.notes.append(f"the names of columns are taken from row {header}")
     table.columns = header_of(names, name, table.notes)
     table.rows = lambda: ((number, filled(table.columns, row)) for number, row in islice(cells(), header, None))
     return table
 
 
-def _print_sheet(path: str, memory: int) -> None:
-    """Print facts about a workbook and the rows of its first sheet that has some, as lines of JSON.
+def _header(rows: Iterator[tuple[int, list[Any]]]) -> tuple[int, list[Any]]:
+    """The number and the cells of the row with the names of columns."""
+    filled_rows = [(number, row) for number, row in rows if any(map(plain, row))]
+    several = (pair for pair in filled_rows if sum(bool(plain(item)) for item in pair[1]) > 1)
+    return next(several, filled_rows[0])
+
+
+def _print_sheet(path: str, memory: int, wanted: str | None) -> None:
+    """Print facts about a workbook and the rows of the sheet that is wanted or the first that has some, as JSON lines.
 
     Its source alone is what the other process gets, which so starts at once: hence the imports.
     """
@@ -78,7 +92,8 @@ def _print_sheet(path: str, memory: int) -> None:
         with open(path, "rb") as file:
             book = CalamineWorkbook.from_object(file)
         names = [sheet.name for sheet in book.sheets_metadata if sheet.typ == SheetTypeEnum.WorkSheet]
-        found = next((sheet for sheet in map(book.get_sheet_by_name, names) if sheet.height > 1), None)
+        chosen = [wanted] if wanted in names else names
+        found = next((sheet for sheet in map(book.get_sheet_by_name, chosen) if sheet.height > 1), None)
     except CalamineError as error:
         print(json.dumps({"error": str(error), "locked": isinstance(error, PasswordError)}))
         return

@@ -39,6 +39,20 @@ Mix = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """How right the tagger was on reviewed records."""
+
+    all: Figure
+    """The share with every field right, a value withheld counting as not said."""
+    said: Figure | None
+    """The same of those in which nothing was withheld; None if something was in each."""
+    withheld: int
+    """Records in which a value was withheld."""
+    waiting: str | None
+    """The record of the random sample up to which it is counted; None if all are reviewed, or it is not a sample."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Rows:
     """What a queue is made from; `texts` has the content of each record that can be read, by id."""
 
@@ -93,8 +107,8 @@ def accuracy(
     task: Task,
     fair: bool = True,
     seed: int = 0,
-) -> Figure:
-    """The share of reviewed records whose every field is right, with Wilson's interval.
+) -> Standing:
+    """How many of the reviewed records have every field right, with Wilson's interval.
 
     What was reviewed because it was doubtful says nothing of the rest. So a fair figure takes of the queue "sampled"
     with this seed the records up to the first that nobody has reviewed, whichever queue they were reviewed in: these
@@ -105,17 +119,27 @@ def accuracy(
     truth, shown = _truth(reviews), {content(example.record) for example in task.examples}
     known = {content(review.record) for review in reviews} | shown
     chosen: set[str] = set()
+    waiting: str | None = None
     for name in _sampled(rows):
         text = rows.texts[name]
         if fair and text not in known and text not in test:
+            waiting = name
             break
         if text in truth and text not in shown:
             chosen.add(name)
-    right = {name: all(map(holds, group)) for name, group in _by_id(_verdicts(rows, chosen)).items()}
-    if not right:
+    groups = _by_id(_verdicts(rows, chosen))
+    if not groups:
         told = "no record of the random sample is reviewed yet" if fair else "no record of these rows is reviewed yet"
         raise SourceError(told, hint="review those of the queue 'sampled', from its first on")
-    return share(sum(right.values()), len(right))
+    right = {name for name, group in groups.items() if all(map(holds, group))}
+    silent = {name for name, group in groups.items() if any(verdict.kind == "abstained" for verdict in group)}
+    said = groups.keys() - silent
+    return Standing(
+        all=share(len(right), len(groups)),
+        said=share(len(right & said), len(said)) if said else None,
+        withheld=len(silent),
+        waiting=waiting,
+    )
 
 
 def mix(taggings: Iterable[Tagging], task: Task) -> Mix:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import html
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eval import slices
 from tagger.evidence import Evidence
-from tagger.record import Record
+from tagger.record import ID, Record
 from tagger.result import Tag, Tagging
+from tagger.task import Task, columns_of
 
-FEW = 3
+FEW = 2
 """Up to so many fields have columns of their own in a table; more are told in one."""
+SHADES = 6
+"""Colours of proofs: each field of a record has its own, as far as they reach."""
 
 
 def marked(record: Record, tags: Mapping[str, Tag]) -> dict[str, str]:
@@ -23,10 +28,11 @@ def marked(record: Record, tags: Mapping[str, Tag]) -> dict[str, str]:
     for column, text in record.values.items():
         places = [(place, name) for name, tag in tags.items() for place in _places(tag) if place.column == column]
         proofs = sorted((place.start, place.end, name) for place, name in places)
+        shades = {name: n % SHADES for n, name in enumerate(tags)}
         parts, at = [], 0
         for start, end, name in proofs:
             if start >= at:
-                parts += [html.escape(text[at:start]), _mark(text[start:end], name)]
+                parts += [html.escape(text[at:start]), _mark(text[start:end], name, shades[name])]
                 at = end
         found[column] = "".join([*parts, html.escape(text[at:])])
     return found
@@ -50,17 +56,36 @@ def row_of(number: int, record: Record | None, tagging: Tagging, names: Sequence
         "n": number,
         "id": tagging.id,
         "outcome": tagging.outcome,
-        "text": " · ".join(marked(record, tagging.tags).values()) if record else "",
+        "text": " · ".join(marked(record, tagging.tags).values()) if record else html.escape(tagging.reason or ""),
         "least": min((tag.probability for tag in tagging.tags.values()), default=None),
     }
     if tagging.reason:
-        row["said"] = tagging.reason
+        row["why"] = tagging.reason
     elif len(names) > FEW:
         row["said"] = "; ".join(f"{name}: {said(tag)}" for name, tag in tagging.tags.items() if said(tag))
     for name in names[:FEW] if len(names) <= FEW else ():
         if name in tagging.tags:
             row[f"value_{name}"], row[f"p_{name}"] = said(tagging.tags[name]), tagging.tags[name].probability
     return row
+
+
+def as_csv(task: Task, records: Mapping[str, Record], taggings: Iterable[Tagging]) -> str:
+    """Tagged rows as a table: id, columns, of each field the value and its probability, outcome, reason. Write it as
+    utf-8-sig, or Excel garbles Chinese."""
+    heads = {name: columns_of(name)[:2] for name in task.fields}
+    taken = [ID, *(name for name in task.columns if name != ID)]
+    out = io.StringIO()
+    table = csv.writer(out)
+    table.writerow([*taken, *(head for pair in heads.values() for head in pair), "outcome", "reason"])
+    for tagging in taggings:
+        record = records.get(tagging.id)
+        cells = [record.values.get(name, "") if record else "" for name in taken[1:]]
+        for name in heads:
+            tag = tagging.tags.get(name)
+            said_so = tag is not None and not tag.abstained
+            cells += [shown(tag.value), f"{tag.probability:.4f}"] if tag and said_so else ["", ""]
+        table.writerow([tagging.id, *cells, tagging.outcome, tagging.reason or ""])
+    return out.getvalue()
 
 
 def outcomes(taggings: Iterable[Tagging]) -> dict[str, int]:
@@ -78,5 +103,5 @@ def _places(tag: Tag) -> list[Evidence]:
     return [place for place in (tag.evidence, *tag.evidences) if place]
 
 
-def _mark(text: str, name: str) -> str:
-    return f'<mark title="{html.escape(name, quote=True)}">{html.escape(text)}</mark>'
+def _mark(text: str, name: str, shade: int) -> str:
+    return f'<mark class="shade{shade}" title="{html.escape(name, quote=True)}">{html.escape(text)}</mark>'

@@ -194,6 +194,25 @@ def set_use(folder: Path, record: Record, use: Use) -> None:
     add_line(folder / REVIEWS, *moved)
 
 
+def reword(folder: Path, field: str, before: str, after: str) -> int:
+    """Say a label in another word wherever it was given as an answer, test rows aside; how many verdicts changed."""
+    last = {line.key: line for line in _lines(folder)}.values()
+    changed = [
+        line.model_copy(update={"answer": {**line.answer, field: _reworded(line.answer[field], before, after)}})
+        for line in last
+        if field in line.answer and line.answer[field] != _reworded(line.answer[field], before, after)
+    ]
+    if changed:
+        add_line(folder / REVIEWS, *(line.model_copy(update={"at": now()}).model_dump() for line in changed))
+    return len(changed)
+
+
+def _reworded(value: Any, before: str, after: str) -> Any:
+    if isinstance(value, list):
+        return [after if item == before else item for item in value]
+    return after if value == before else value
+
+
 def test_rows(folder: Path, task: Task) -> list[Example]:
     """The test rows of a task, each with an id of its own; TaskError naming those that no longer fit the task."""
     path = folder / TEST

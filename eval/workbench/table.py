@@ -36,6 +36,9 @@ class Table:
     place: str = "row"
     rows: Callable[[], Iterator[Row]] = lambda: iter(())
     head: list[Row] = field(default_factory=list)
+    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
+    """Of a workbook that which is read, and all."""
 
 
 def header_of(cells: Sequence[Any], name: str, notes: list[str]) -> list[str]:

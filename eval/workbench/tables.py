@@ -29,8 +29,8 @@ _MAGIC = {
 }
 
 
-def open_table(path: Path, name: str, encoding: str | None) -> Table:
-    """The file, open to be read, with its first rows read."""
+def open_table(path: Path, name: str, encoding: str | None, sheet: str | None = None) -> Table:
+    """The file, open to be read, with its first rows read; of a workbook that sheet."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
     if not start.strip(b" \t\r\n\0" + codecs.BOM_UTF8):
@@ -39,7 +39,7 @@ def open_table(path: Path, name: str, encoding: str | None) -> Table:
     if start.startswith(b"PAR1"):
         table = parquet_table(path, name)
     elif start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        table = excel_table(path, name, start.startswith(b"PK"))
+        table = excel_table(path, name, start.startswith(b"PK"), sheet)
     else:
         table = _text_table(path, name, encoding)
     table.head = list(islice(table.rows(), HEAD_ROWS))

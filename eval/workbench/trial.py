@@ -112,6 +112,16 @@ class Trials:
         found = self._under_way.get(f"{folder}/{name}")
         return found[0] if found else None
 
+    def under_way(self) -> list[tuple[Path, Trial]]:
+        """Trials of this process that are not over, in the order in which they are asked, with their folders."""
+        return [(Path(place).parent, trial) for place, (trial, _) in list(self._under_way.items()) if not trial.over]
+
+    def stop(self, trial: Trial) -> None:
+        """Ask nothing more of a trial; one that still waits for its turn is over at once."""
+        trial.halt.set()
+        if trial.state == "waiting":
+            trial.state = "stopped"
+
     def wait(self, folder: Path, name: str) -> None:
         """Return when a trial is over."""
         self._under_way[f"{folder}/{name}"][1].result()
@@ -127,7 +137,8 @@ class Trials:
     def _run(self, trial: Trial, held: ExitStack, task: Task, path: Path) -> None:
         try:
             with held:
-                self._tag(trial, task, path)
+                if not trial.halt.is_set():
+                    self._tag(trial, task, path)
         except TaggerError as error:
             trial.state, trial.reason = "failed", str(error)
         except Exception as error:  # whoever waits has to hear of it, and the next trial has to run
@@ -184,6 +195,17 @@ def earlier(folder: Path, trial: Trial) -> Trial | None:
 
 def _facts(trial: Trial) -> dict[str, Any]:
     return {name: getattr(trial, name) for name in HEAD}
+
+
+def heads(folder: Path, most: int) -> dict[str, str]:
+    """The last trials in a folder by name, the latest first, and what each was over, for people."""
+    names = sorted((path.stem for path in folder.glob("*.jsonl") if path.stem.isdecimal()), reverse=True)[:most]
+    found = {}
+    for name in names:
+        head, *lines = read_lines(folder / f"{name}.jsonl")
+        count = sum("tagging" in line for line in lines)
+        found[name] = f"{head['rows']}: {count:,} rows by {head['what']}, {head['at'][:16].replace('T', ' ')}"
+    return found
 
 
 def latest(trials: Trials, folder: Path, name: str = "") -> Trial | None:

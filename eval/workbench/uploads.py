@@ -36,6 +36,9 @@ class Look:
     text_column: str | None
     label_column: str | None
     id_column: str | None
+    sheet: str | None = None
+    sheets: tuple[str, ...] = ()
+    """Of a workbook that which is read, and all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ class _NoIdsError(Exception):
     """Why the column of ids does not name each row."""
 
 
-def look(path: Path, name: str, encoding: str | None = None) -> Look:
-    """What is in a file, from its first rows; `name` is what the analyst calls it.
+def look(path: Path, name: str, encoding: str | None = None, sheet: str | None = None) -> Look:
+    """What is in a file, from its first rows; `name` is what the analyst calls it, `sheet` one of a workbook.
 
     Raises SourceError, in an analyst's words, for a file that holds no table that can be read.
     """
-    table = open_table(path, name, encoding)
+    table = open_table(path, name, encoding, sheet)
     cells = head_cells(table)
     identity = id_column(table, cells)
     text = text_column(cells, identity)
@@ -70,6 +73,8 @@ def look(path: Path, name: str, encoding: str | None = None) -> Look:
         text_column=text,
         label_column=label_column(cells, identity, text),
         id_column=identity,
+        sheet=table.sheet,
+        sheets=table.sheets,
     )
 
 
@@ -79,6 +84,7 @@ def bring(
     out: Path,
     *,
     encoding: str | None = None,
+    sheet: str | None = None,
     progress: Callable[[int], None] = lambda rows: None,
     most: int | None = None,
 ) -> Brought:
@@ -88,7 +94,7 @@ def bring(
     task rejects it, as it lacks the columns that the task reads. At most the first `most` rows are taken.
     `out` is written whole or not at all. Raises SourceError as `look` does.
     """
-    table = open_table(path, name, encoding)
+    table = open_table(path, name, encoding, sheet)
     identity = id_column(table, head_cells(table))
     try:
         tally = _write(out, table, identity, progress, most)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from eval.workbench.queues import QUEUES, Kind, accuracy, mix, queue
+from eval.workbench.queues import QUEUES, Kind, accuracy, against, mix, queue
 from eval.workbench.reviews import Review, content
 from tagger.errors import SettingsError, SourceError
 from tagger.record import Column, Record
@@ -175,10 +175,12 @@ def test_a_fair_accuracy_counts_the_sample_alone_whatever_else_was_reviewed() ->
     for name in rows.queue("sampled", most=200):
         rows.review(name, category=truth[name])
 
-    fair, all_of_them = rows.accuracy(), rows.accuracy(fair=False)
+    found = rows.accuracy()
+    fair, all_of_them = found.all, rows.accuracy(fair=False).all
 
     assert fair.low < 0.9 < fair.high
     assert 200 <= fair.n < 300
+    assert found.waiting == rows.queue("sampled", most=1)[0]
     assert (all_of_them.value, all_of_them.n) == (200 / 300, 300)
     with pytest.raises(SourceError, match="random sample"):
         rows.accuracy(seed=next(s for s in range(99) if not _reviewed(rows, rows_first(s))))
@@ -207,9 +209,10 @@ def test_a_record_is_right_if_all_of_it_is_and_shots_and_disputed_ones_do_not_co
     rows.review("disputed", "ben", "Mate")
     rows.review("withheld")
 
-    figure = rows.accuracy(fair=False)
+    found = rows.accuracy(fair=False)
 
-    assert (figure.value, figure.n) == (1 / 3, 3)
+    assert (found.all.value, found.all.n) == (1 / 3, 3)
+    assert (found.withheld, found.said and found.said.value, found.waiting) == (1, 1 / 2, None)
 
 
 def test_a_test_row_does_not_end_the_sample() -> None:
@@ -219,4 +222,17 @@ def test_a_test_row_does_not_end_the_sample() -> None:
     for name in (drawn[0], drawn[2]):
         rows.review(name)
 
-    assert rows.accuracy().n == 2
+    assert rows.accuracy().all.n == 2
+
+
+def test_only_rows_that_judge_tell_what_is_confused() -> None:
+    rows = Rows([tagging("a"), tagging("b"), tagging("c")])
+    rows.review("a", category="Coffee")
+    rows.review("b")
+    rows.reviews.append(Review("anna", rows.record("c"), {"category": "Mate"}, "train"))
+    taggings, records, reviews, _ = rows.given
+
+    verdicts, judged = against(taggings, records, reviews, task=TASK)
+
+    assert [row.record.id for row in judged] == ["a", "b"]
+    assert [(v.id, v.value, v.gold) for v in verdicts if v.kind == "wrong"] == [("a", "Tea", "Coffee")]

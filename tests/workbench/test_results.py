@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from eval.workbench.results import label_mix, marked, outcomes, row_of, said
+import csv
+import io
+
+from eval.workbench.results import as_csv, label_mix, marked, outcomes, row_of, said
 from tagger.evidence import Evidence
-from tagger.record import Record
+from tagger.record import Column, Record
 from tagger.result import Alternative, Provenance, Tag, Tagging
+from tagger.schema import LabelField
+from tagger.task import Definition, Task
 
 MADE = Provenance("t", "v", "p", "m", None, "e")
 
@@ -18,7 +23,7 @@ def tagging(name: str, outcome: str = "tagged", **tags: Tag) -> Tagging:
 def test_the_characters_that_prove_a_value_are_marked_and_nothing_else_is_markup() -> None:
     record = Record("1", {"title": "<b>Acme</b> kettle & <script>"})
     tags = {"Brand": Tag("Acme", 0.9, Evidence("title", 3, 7, "Acme"))}
-    shown = '&lt;b&gt;<mark title="Brand">Acme</mark>&lt;/b&gt; kettle &amp; &lt;script&gt;'
+    shown = '&lt;b&gt;<mark class="shade0" title="Brand">Acme</mark>&lt;/b&gt; kettle &amp; &lt;script&gt;'
     assert marked(record, tags) == {"title": shown}
 
 
@@ -42,6 +47,28 @@ def test_few_fields_have_columns_and_many_are_told_in_one() -> None:
     assert (few["value_kind"], few["p_kind"], few["least"]) == ("Tea", 0.75, 0.75)
     many = row_of(0, record, tagging("1", a=Tag("1", 0.9), b=Tag("2", 0.5)), ["a", "b", "c", "d"])
     assert (many["said"], many["least"]) == ("a: 1; b: 2", 0.5)
+
+
+def test_a_row_that_is_none_shows_why_in_the_place_of_its_text() -> None:
+    row = row_of(0, None, Tagging("1", "rejected", {}, MADE, "row 1: <empty>"), ["kind"])
+    assert (row["text"], row["why"], row["outcome"]) == ("row 1: &lt;empty&gt;", "row 1: <empty>", "rejected")
+
+
+def test_tags_leave_as_a_table_with_what_was_withheld_left_empty() -> None:
+    fields = {"kind": LabelField(labels={"Tea": "", "Coffee": ""})}
+    task = Task.define("goods", Definition(about="goods", columns={"title": Column()}, fields=fields))
+    found = [
+        tagging("1", kind=Tag("Tea", 0.75)),
+        tagging("2", "abstained", kind=Tag(None, 0.4, abstained=True, alternatives=(Alternative("Tea", 0.4),))),
+        Tagging("3", "rejected", {}, MADE, "row 3: empty"),
+    ]
+    records = {name: Record(name, {"title": f'cup "{name}"'}) for name in "12"}
+    assert list(csv.reader(io.StringIO(as_csv(task, records, found)))) == [
+        ["id", "title", "kind", "kind_probability", "outcome", "reason"],
+        ["1", 'cup "1"', "Tea", "0.7500", "tagged", ""],
+        ["2", 'cup "2"', "", "", "abstained", ""],
+        ["3", "", "", "", "rejected", "row 3: empty"],
+    ]
 
 
 def test_outcomes_and_labels_are_counted_the_most_frequent_first() -> None:

@@ -256,3 +256,16 @@ def test_verdicts_given_at_the_same_time_are_all_kept(folder: Path, task: Task) 
         person.join()
 
     assert len(kept.reviews(folder, task).valid) == 60
+
+
+def test_a_label_that_is_called_otherwise_now_is_reworded_in_all_that_was_said(folder: Path, task: Task) -> None:
+    kept.add(folder, task, review("anna", "green tea"), review("ben", "mug", "Coffee"), review("ben", "green tea"))
+    (folder / "task.toml").write_text(TASK.replace('"Tea"', '"Teas"'), "utf-8")
+    renamed = load_task(folder)
+    assert len(kept.reviews(folder, renamed).stale) == 2
+
+    assert kept.reword(folder, "category", "Tea", "Teas") == 2
+
+    found = kept.reviews(folder, renamed)
+    assert ([r.answer["category"] for r in found.valid], found.stale) == (["Teas", "Coffee", "Teas"], ())
+    assert kept.reword(folder, "category", "Tea", "Teas") == 0

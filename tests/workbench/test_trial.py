@@ -9,7 +9,7 @@ from threading import Event
 
 import pytest
 
-from eval.workbench.trial import Trials, latest, read_trial
+from eval.workbench.trial import Trials, earlier, heads, latest, read_trial
 from tagger.engines.base import Completion, Engine, Request
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import EngineError
@@ -50,6 +50,42 @@ class Dying(ScriptedEngine):
         if self.batches > 2:
             raise EngineError("it has died")
         return super().complete(requests)
+
+
+class Slow(ScriptedEngine):
+    """Answers once it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = Event()
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        """The answers."""
+        self.let.wait(20)
+        return super().complete(requests)
+
+
+def test_a_trial_that_waits_for_its_turn_can_be_stopped_and_one_that_runs(tmp_path: Path) -> None:
+    engine = Slow()
+    trials = Trials(lambda: engine)
+    first, second = (
+        trials.start(nullcontext(TASK), RECORDS, tmp_path, what="live", rows=rows, author="ann") for rows in ("a", "b")
+    )
+    assert [trial for _, trial in trials.under_way()] == [first, second]
+
+    trials.stop(second)
+    assert (second.state, [trial for _, trial in trials.under_way()]) == ("stopped", [first])
+    trials.stop(first)
+    engine.let.set()
+    for trial in (first, second):
+        trials.wait(tmp_path, trial.name)
+
+    assert (first.state, second.state, second.taggings) == ("stopped", "stopped", [])
+    assert 0 < len(first.taggings) < len(RECORDS)
+    assert [read_trial(tmp_path / f"{one.name}.jsonl").state for one in (first, second)] == ["stopped"] * 2
+    assert list(heads(tmp_path, 9)) == [second.name, first.name]
+    assert earlier(tmp_path, second).name == first.name  # type: ignore[union-attr]
+    assert earlier(tmp_path, first) is None
 
 
 def test_all_records_are_tagged_in_order_and_kept(tmp_path: Path) -> None:

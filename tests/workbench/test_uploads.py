@@ -254,6 +254,19 @@ def test_of_a_workbook_the_first_sheet_with_rows_is_read(tmp_path: Path) -> None
     assert "only the sheet 'Goods' is read; not read: 'Cover', 'Old'" in brought.notes
 
 
+def test_another_sheet_is_read_if_it_is_wanted_and_a_title_above_the_names_of_columns_is_none(tmp_path: Path) -> None:
+    goods: list[list[str | float]] = [["sku", "title"], ["007", "杯"]]
+    old: list[list[str | float]] = [["Catalogue 2026"], ["sku", "title"], ["008", "壶"]]
+    path = tmp_path / "goods.xlsx"
+    xlsx(path, Goods=goods, Old=old)
+
+    found = look(path, "goods.xlsx", sheet="Old")
+
+    assert (found.sheet, found.sheets) == ("Old", ("Old", "Goods"))
+    assert (found.columns, found.rows[0]) == (("sku", "title"), {"sku": "008", "title": "壶"})
+    assert "the names of columns are taken from row 2" in found.notes
+
+
 def test_a_workbook_that_no_memory_holds_is_refused_and_ends_nothing_else(tmp_path: Path) -> None:
     data = xlsx(tmp_path / "made", Goods=[["sku", "title"], ["007", "杯"], ["far"]])
 

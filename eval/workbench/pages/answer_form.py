@@ -9,33 +9,46 @@ from typing import Any
 
 from nicegui import ui
 
+from eval.workbench.pages.frame import telling
 from eval.workbench.results import shown
 from tagger.errors import TaskError
+from tagger.evidence import find
+from tagger.record import Record
 from tagger.result import Tag
 from tagger.schema import BooleanField, FieldBase, LabelsField, TextField, TextsField
 
 KEYS = 9
 """Labels that have a number key: the likeliest."""
+FEW = 8
+"""Up to so many fields each have a line; of more, those that nothing is said of stand behind a choice."""
 
 
 class AnswerForm:
-    """What stands in the form is the answer; it begins with what the tagger has said."""
+    """What stands in the form is the answer; it begins with what this person said before, else with the tagger's."""
 
     def __init__(
-        self, fields: Mapping[str, FieldBase], tags: Mapping[str, Tag], done: Callable[[], Awaitable[None]]
+        self,
+        fields: Mapping[str, FieldBase],
+        record: Record,
+        tags: Mapping[str, Tag],
+        own: Mapping[str, Any] | None,
+        done: Callable[[], Awaitable[None]],
     ) -> None:
-        """`done` is called when a label of the only field is chosen: there is nothing else to say."""
-        self._fields, self._tags, self._done = fields, tags, done
-        self.answer: dict[str, Any] = {name: value for name in fields if (value := _said(tags.get(name))) is not None}
-        self._keyed: list[Callable[[], Awaitable[None]]] = []
+        """`own` is what was said before; `done` is called when a label of the only field is chosen, and by Enter."""
+        self._fields, self._record, self._tags, self._done = fields, record, tags, done
+        said = {name: value for name in fields if (value := _said(tags.get(name))) is not None}
+        self.answer: dict[str, Any] = dict(said if own is None else own)
+        self.keyed: list[Callable[[], Awaitable[None]]] = []
+        """What the number keys do, from 1."""
+        self.changed: Callable[[], object] = lambda: None
+        """Hears when the answer is another."""
 
     def build(self) -> None:
-        """A line for each field that has a value; the others behind a choice."""
-        single = len(self._fields) == 1
-        for name, field in self._fields.items():
-            if single or name in self.answer or name in self._tags:
-                self._field(name, field)
-        left = [name for name in self._fields if not single and name not in self.answer and name not in self._tags]
+        """A line for each field; of many, those that have no value behind a choice."""
+        shown = [n for n in self._fields if len(self._fields) <= FEW or n in self.answer or n in self._tags]
+        for name in shown:
+            self._field(name, self._fields[name])
+        left = [name for name in self._fields if name not in shown]
         if left:
             ui.select(left, label="Another field", with_input=True, on_change=lambda e: self._also(e.value)).props(
                 "outlined dense"
@@ -44,8 +57,8 @@ class AnswerForm:
 
     async def key(self, number: int) -> None:
         """The label behind a number key, from 1."""
-        if 0 < number <= len(self._keyed):
-            await self._keyed[number - 1]()
+        if 0 < number <= len(self.keyed):
+            await self.keyed[number - 1]()
 
     def _also(self, name: str | None) -> None:
         if name and name not in self.answer:
@@ -83,8 +96,8 @@ class AnswerForm:
                 choice.set_value(text)
 
         for text in ordered[:KEYS] if single else ():
-            number = len(self._keyed) + 1
-            self._keyed.append(partial(choose, text))
+            number = len(self.keyed) + 1
+            self.keyed.append(partial(choose, text))
             said = text == ordered[0] and bool(likely)
             button = ui.button(f"{number}  {text}", on_click=partial(choose, text))
             button.props("unelevated" if said else "outline color=secondary")
@@ -105,13 +118,28 @@ class AnswerForm:
             chips.props("outlined dense").classes("grow")
             return
         text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
-        box = ui.input(value=text, on_change=lambda e: self._set(name, _read(name, field, e.value)))
-        box.props(f'outlined dense aria-label="{name}"').classes("grow")
+        with ui.column().classes("grow gap-0 min-w-0"):
+            box = ui.input(value=text).props(f'outlined dense aria-label="{name}"').classes("w-full")
+            doubt = ui.label("This does not stand in the text.").classes("text-sm text-negative")
+            box.on_value_change(lambda e: self._typed(name, field, e.value, doubt))
+            box.on("keydown.enter", self._done)
+            doubt.set_visibility(self._strange(field, value))
+
+    def _typed(self, name: str, field: FieldBase, text: str, doubt: ui.label) -> None:
+        with telling():
+            value = _read(name, field, text)
+            self._set(name, value)
+            doubt.set_visibility(self._strange(field, value))
+
+    def _strange(self, field: FieldBase, value: Any) -> bool:
+        """Whether a text is none of the record's: it may be right, if it was inferred, but seldom is."""
+        return isinstance(field, TextField) and isinstance(value, str) and find(value, self._record.values) is None
 
     def _set(self, name: str, value: Any) -> None:
         self.answer.pop(name, None)
         if value is not None:
             self.answer[name] = value
+        self.changed()
 
 
 def _said(tag: Tag | None) -> Any:

@@ -37,6 +37,7 @@ class BringForm:
         self.path = Path(self._folder.name) / "file"
         self.name = ""
         self.encoding: str | None = None
+        self.sheet: str | None = None
         self.look: Look | None = None
         self.columns: dict[str, str] = {}
         """Wanted column -> that of the file."""
@@ -46,27 +47,31 @@ class BringForm:
     def build(self) -> None:
         """The place to drop a file, and under it what was found in it."""
         drop = ui.upload(
-            label="CSV, Excel, JSON or Parquet: drop it here, or choose it with +", auto_upload=True, max_files=1,
+            label="CSV, Excel, JSON or Parquet: drop it here, or choose it below", auto_upload=True,
             max_file_size=LARGEST, on_upload=self._came,
         )  # fmt: skip
         drop.on_rejected(lambda: ui.notify("one file, of at most 1 GB", type="negative"))
-        drop.props("flat bordered").classes("w-full")
+        drop.props("flat bordered hide-upload-btn").classes("w-full")
+        self._drop = drop
+        pick = f"() => getElement({drop.id}).pickFiles()"
+        ui.button("Choose a file", icon="upload_file").props("outline").on("click", js_handler=pick)
         self._found()
 
     async def _came(self, event: events.UploadEventArguments) -> None:
         await event.file.save(self.path)
-        self.name, self.encoding = event.file.name, None
+        self.name, self.encoding, self.sheet = event.file.name, None, None
         await self._look()
 
     async def _look(self) -> None:
         self.look = None
         try:
-            found = await to_thread(look, self.path, self.name, self.encoding)
+            found = await to_thread(look, self.path, self.name, self.encoding, self.sheet)
             guess = found.text_column or found.columns[0]
             self.columns = {name: name if name in found.columns else guess for name in self._wanted}
             self.labels, self.look = (found.label_column or NONE) if self._answers else NONE, found
         except TaggerError as error:
             told(error)
+            self._drop.reset()
         self._found.refresh()
         self._changed()
 
@@ -86,6 +91,9 @@ class BringForm:
                 none = {NONE: "none", **{name: name for name in found.columns}}
                 known = ui.select(none, value=self.labels, label="Column with right answers", on_change=self._answered)
                 known.props("outlined dense").classes("min-w-56")
+            if len(found.sheets) > 1:
+                sheet = ui.select(list(found.sheets), value=found.sheet, label="Sheet", on_change=self._leafed)
+                sheet.props("outlined dense").classes("min-w-40")
             if found.encoding:
                 codes = sorted({*ENCODINGS, found.encoding})
                 code = ui.select(codes, value=found.encoding, label="Characters as", on_change=self._decoded)
@@ -104,6 +112,10 @@ class BringForm:
         self.labels = event.value
         self._changed()
 
+    async def _leafed(self, event: events.ValueChangeEventArguments[Any]) -> None:
+        self.sheet = event.value
+        await self._look()
+
     async def _decoded(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.encoding = event.value
         await self._look()
@@ -113,7 +125,7 @@ class BringForm:
         stem = re.sub(r"[^\w-]+", "_", Path(self.name).stem)[:50] or "rows"
         taken = set(row_files(folder))
         name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, 1000))) if n not in taken)
-        brought = bring(self.path, self.name, rows_file(folder, name), encoding=self.encoding)
+        brought = bring(self.path, self.name, rows_file(folder, name), encoding=self.encoding, sheet=self.sheet)
         write_mapping(folder, name, {ours: theirs for ours, theirs in self.columns.items() if ours != theirs})
         notes = [f"{brought.rows:,} rows", *brought.notes]
         if self.labels != NONE:

@@ -14,6 +14,7 @@ from eval.workbench.chosen import DRAFT, LIVE, choices, chosen_task
 from eval.workbench.desk import RUNS, Desk
 from eval.workbench.judging import fair, held_against
 from eval.workbench.pages.frame import frame, progress, telling
+from eval.workbench.pages.versions import promoted
 from eval.workbench.reviews import labelled, reviews
 from eval.workbench.trial import Trial
 from eval.workbench.versions import live
@@ -136,7 +137,7 @@ class Comparing:
             return
         shown = sorted(found.slices, key=lambda part: (part.adjusted, -abs(part.b - part.a)))[:15][::-1]
         with ui.column().classes("sheet p-4 gap-2 w-full"):
-            ui.label("By slice, the clearest first").classes("font-medium")
+            ui.label("By group of rows, the clearest difference first").classes("font-medium")
             ui.echart({
                 "grid": {"left": 8, "right": 24, "top": 30, "bottom": 8, "containLabel": True},
                 "legend": {"top": 0}, "tooltip": {"trigger": "axis"},
@@ -151,8 +152,7 @@ class Comparing:
             }).classes("w-full").style(f"height: {80 + 34 * len(shown)}px")  # fmt: skip
 
     async def _promote(self) -> None:
-        with telling():
-            await to_thread(self.desk.promote, self.person, self.name, int(self.b.value), self.live)
+        if await promoted(self.desk, self.person, self.name, int(self.b.value), self.live):
             ui.navigate.to(f"/task/{self.name}/versions")
 
 

@@ -37,21 +37,22 @@ class Detail:
         self._record = self._tagging = None
         self._shown.refresh()
 
-    def show(self, record: Record, tagging: Tagging, asked: str) -> None:
-        """Show a record; `asked` is the state of the task by which it was tagged (chosen.py)."""
+    def show(self, record: Record | None, tagging: Tagging, asked: str) -> None:
+        """Show a record, None for a row that is none; `asked` is the state of the task by which it was tagged
+        (chosen.py)."""
         self._record, self._tagging, self._asked, self._why = record, tagging, asked, {}
         self._shown.refresh()
 
     @ui.refreshable_method
     def _shown(self) -> None:
-        if self._record is None or self._tagging is None:
+        if self._tagging is None:
             ui.label("Choose a row to see what proves its values, and why they were said.").classes("quiet")
             return
-        for column, text in marked(self._record, self._tagging.tags).items():
+        for column, text in marked(self._record, self._tagging.tags).items() if self._record else ():
             ui.label(column).classes("quiet text-xs")
             ui.html(text, sanitize=False).classes("turn w-full")  # made by `marked`, which escapes all of the text
         if self._tagging.reason:
-            ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").props("role=alert")
+            ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").classes("break-words").props("role=alert")
         for name, tag in self._tagging.tags.items():
             self._tag(name, tag)
 

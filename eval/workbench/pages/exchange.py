@@ -37,6 +37,8 @@ def exchange_menu(
         with telling():
             content = _written(kind, folder, trial(), records())
             ui.download.content(content, f"{name}.{kind}")
+            if kind in ("csv", "jsonl") and (stale := reviews(folder, load_task(folder)).stale):
+                ui.notify(f"{len(stale):,} reviewed rows no longer fit the task and were left out", type="warning")
             desk.note(person, "exported", name, form=kind)
 
     with ui.button("Export", icon="download").props("outline"), ui.menu():

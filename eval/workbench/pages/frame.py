@@ -33,11 +33,18 @@ body.body--light .q-header { color: #1b2230 !important; }
 .sheet { background: var(--surface); border: 1px solid var(--line); border-radius: 10px; }
 .quiet { color: var(--quiet); }
 mark { background: var(--proof); color: inherit; border-radius: 3px; padding: 0 1px; }
+mark.shade1 { background: color-mix(in srgb, #0ea5e9 34%, transparent); }
+mark.shade2 { background: color-mix(in srgb, #22c55e 34%, transparent); }
+mark.shade3 { background: color-mix(in srgb, #a855f7 34%, transparent); }
+mark.shade4 { background: color-mix(in srgb, #ef4444 30%, transparent); }
+mark.shade5 { background: color-mix(in srgb, #94a3b8 40%, transparent); }
+.q-notification__message { white-space: pre-line; }
 .q-tab, .q-btn { text-transform: none; }
 .turn { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.45; }
 .nicegui-codemirror { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 body.body--dark { --q-secondary: #cbd5e1 !important; }
 @layer overrides {
+  .q-notification__actions .q-btn { color: inherit !important; }
   body.body--dark .text-primary { color: #5eead4 !important; }
   body.body--dark .nicegui-link:not(.tab):not(.no-underline) { color: #5eead4 !important; }
   body.body--light .nicegui-link:not(.tab):not(.no-underline) { color: #0f766e !important; }
@@ -116,6 +123,17 @@ def progress() -> ui.linear_progress:
     """A bar that says how far something is."""
     bar = ui.linear_progress(value=0, show_value=False)
     return bar.props('rounded size=8px aria-label="Progress"').classes("w-64")
+
+
+async def agreed(question: str, yes: str) -> bool:
+    """Whether a person says yes to a question."""
+    with ui.dialog() as dialog, ui.card().classes("gap-4"):
+        ui.label(question).classes("whitespace-pre-line")
+        with ui.row().classes("w-full justify-end gap-2"):
+            ui.button("Cancel", on_click=lambda: dialog.submit(False)).props("flat color=secondary")
+            ui.button(yes, on_click=lambda: dialog.submit(True)).props("unelevated")
+    said: bool | None = await dialog
+    return bool(said)
 
 
 def told(error: TaggerError) -> None:

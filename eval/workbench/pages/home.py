@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from asyncio import to_thread
 
 from nicegui import ui
@@ -16,6 +17,8 @@ from tagger.errors import TaggerError
 from tagger.task import load_task, task_names
 
 EACH = "one a line; after a colon what each means, if the name does not say it"
+ABOUT = {"categories": "The kind of product, from its text", "attributes": "What a product's text says of it"}
+"""What a new task is about, as long as nobody says it better."""
 
 
 def home_page(desk: Desk, person: Person) -> None:
@@ -60,12 +63,12 @@ def _card(desk: Desk, name: str) -> None:
             ui.label(f"{error.where}: {error.message}").classes("text-sm text-negative")
             return
         ui.label(task.definition.about).classes("quiet line-clamp-2")
-        now, kept = live(folder), len(versions(folder))
+        now, kept, files = live(folder), len(versions(folder)), len(row_files(folder))
         facts = [
             f"{len(task.fields)} field{'s' if len(task.fields) > 1 else ''}",
             f"{len(task.examples)} examples",
             f"version {now} of {kept} is live" if now else f"{kept} versions" if kept else "no version kept yet",
-            f"{len(row_files(folder))} file(s) of rows",
+            f"rows of {files} file{'s' if files != 1 else ''}",
         ]
         ui.label(" · ".join(facts)).classes("text-sm quiet mt-auto")
 
@@ -89,7 +92,10 @@ def _shipped(desk: Desk, person: Person, tasks: list[str]) -> None:
 def new_page(desk: Desk, person: Person) -> None:
     """Build the page that leads from a file to a task."""
     with frame(desk, person, "New task"):
-        NewTask(desk, person).build()
+        if person.may("edit", ""):
+            NewTask(desk, person).build()
+        else:
+            ui.label("Your key allows to look, not to make a task.").classes("quiet")
 
 
 class NewTask:
@@ -120,6 +126,8 @@ class NewTask:
     def _asked(self) -> None:
         several = self.kind.value == "attributes"
         what = "Attributes" if several else "Categories"
+        if self.about.value in ABOUT.values():
+            self.about.set_value(ABOUT[self.kind.value])
         self.listed.props(f'label="{what}, {EACH}"')
 
     def _read(self) -> None:
@@ -130,9 +138,9 @@ class NewTask:
             seen = dict.fromkeys(row[self.form.labels] for row in found.rows if row.get(self.form.labels))
             self.listed.set_value("\n".join(seen))
         if found and not self.name.value:
-            self.name.set_value(self.form.labels or "category")
+            self.name.set_value(re.sub(r"[^\w-]+", "_", self.form.labels).strip("_") or "category")
         if not self.about.value:
-            self.about.set_value("The kind of product, from its text")
+            self.about.set_value(ABOUT[self.kind.value])
 
     async def _make(self) -> None:
         note = ui.notification("Making the task ...", spinner=True, timeout=None)

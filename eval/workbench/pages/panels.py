@@ -73,10 +73,12 @@ def labels(draft: Draft) -> None:
 
 def prompt(draft: Draft) -> None:
     """The template, by an editor that knows Jinja."""
-    if "prompt.jinja" not in draft.files:
+    if "prompt.jinja" in draft.files:
+        ui.label("This task has a prompt of its own. Empty it, and the general one is used.").classes("quiet text-sm")
+    else:
         ui.label("This is the general prompt. Change it, and it becomes this task's own.").classes("quiet text-sm")
     _edits(draft, "prompt.jinja", draft.files.get("prompt.jinja", draft.general), "h-[28rem]")
-    named = ", ".join(f"{{{{ record.{name} }}}}" for name in draft.columns)
+    named = ", ".join(f"{{{{ {_said_of(name)} }}}}" for name in draft.columns)
     ui.label(f"A record's columns: {named}. The instruction is the same for all records, and cached.").classes(
         "quiet text-sm"
     )
@@ -192,10 +194,22 @@ def mark(draft: Draft) -> None:
 def _edits(draft: Draft, file: str, text: str, classes: str) -> None:
     language: Any = {"toml": "TOML", "jinja": "Jinja2"}.get(file.rpartition(".")[2])
     editor = ui.codemirror(text, language=language, line_wrapping=True, theme=editor_theme())
-    editor.on_value_change(lambda e: draft.edit(lambda: {**draft.files, file: e.value}))
+    editor.on_value_change(lambda e: draft.edit(lambda: _with(draft.files, file, e.value)))
     editor.classes(f"w-full {classes}").set_enabled(draft.may_edit)
     draft.editors[file] = editor
     mark(draft)
+
+
+def _with(files: Mapping[str, str], file: str, text: str) -> dict[str, str]:
+    """The files with this text; a prompt without one is none, so that the general one is used."""
+    if file == "prompt.jinja" and not text.strip():
+        return {name: told for name, told in files.items() if name != file}
+    return {**files, file: text}
+
+
+def _said_of(column: str) -> str:
+    """How a template names a column."""
+    return f"record.{column}" if column.isidentifier() else f"record[{json.dumps(column, ensure_ascii=False)}]"
 
 
 def _grid(columns: list[dict[str, Any]], rows: list[dict[str, Any]]) -> ui.aggrid:
@@ -232,12 +246,15 @@ def _label_buttons(draft: Draft, field: str, grid: ui.aggrid) -> None:
         draft.again()
 
     def add() -> None:
-        if label := fresh.value.strip():
-            draft.edit(lambda: forms.with_labels(draft.files, field, {**_labels_of(draft, field), label: ""}))
+        label, _, about = (part.strip() for part in fresh.value.partition(":"))
+        if label in _labels_of(draft, field):
+            ui.notify(f"{label!r} is there already", type="warning")
+        elif label:
+            draft.edit(lambda: forms.with_labels(draft.files, field, {**_labels_of(draft, field), label: about}))
             draft.again()
 
     with ui.row().classes("items-center gap-2"):
-        fresh = ui.input("New label").props("outlined dense").on("keydown.enter", add)
+        fresh = ui.input("New label: what it means").props("outlined dense").on("keydown.enter", add)
         ui.button("Add", on_click=add).props("outline")
         description_button(draft, field)
         ui.button("Remove the selected", on_click=remove).props("flat color=secondary")

@@ -35,7 +35,7 @@ class PromptView:
         self._records: Sequence[Record] = self._brought(brought[0]) if self._source else self._examples
         self._files: Mapping[str, str] = {}
         self._shown: list[Shown] = []
-        self._at, self._took, self._wrong = 0, 0.0, ""
+        self._at, self._took, self._wrong, self._old = 0, 0.0, "", False
 
     def _brought(self, file: str) -> list[Record]:
         """The first records of a file; what is wrong with the other rows is told where they are tried."""
@@ -61,13 +61,18 @@ class PromptView:
 
     async def show(self, files: Mapping[str, str], begun: float | None = None) -> None:
         """Render the prompt of the record at hand by these files; `begun` is when that was asked for."""
-        self._files, begun = files, begun or perf_counter()
+        self._files, self._old, begun = files, False, begun or perf_counter()
         try:
             self._shown = await to_thread(self._rendered) if self._records else []
             self._wrong = ""
         except TaggerError as error:
             self._wrong = str(error)
         self._took = perf_counter() - begun
+        self._turns.refresh()
+
+    def outdated(self) -> None:
+        """Say that what is shown is from before something went wrong."""
+        self._old = True
         self._turns.refresh()
 
     def _rendered(self) -> list[Shown]:
@@ -88,6 +93,8 @@ class PromptView:
 
     @ui.refreshable_method
     def _turns(self) -> None:
+        if self._old:
+            ui.label("As it was before the mistake: mend that first.").classes("text-negative text-sm")
         if self._wrong:
             ui.label(self._wrong).classes("whitespace-pre-wrap").props("role=alert")
         if not self._records:

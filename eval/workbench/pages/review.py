@@ -12,21 +12,12 @@ from eval.workbench.desk import RUNS, Desk
 from eval.workbench.pages.answer_form import AnswerForm
 from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
-from eval.workbench.queues import QUEUES, accuracy, mix, queue
+from eval.workbench.pages.standing import Uses, how_right
+from eval.workbench.queues import QUEUES, mix, queue
 from eval.workbench.results import marked, shown
-from eval.workbench.reviews import (
-    USES,
-    Review,
-    add,
-    agreement,
-    disputes,
-    labelled,
-    reviews,
-    set_use,
-    test_contents,
-)
-from eval.workbench.trial import Trial, earlier
-from tagger.errors import SourceError, TaggerError
+from eval.workbench.reviews import Review, add, content, reviews, test_contents
+from eval.workbench.trial import Trial, earlier, heads
+from tagger.errors import TaggerError
 from tagger.record import Record
 from tagger.result import Tagging
 from tagger.task import load_task
@@ -40,6 +31,7 @@ ABOUT = {
     "disputed": "where reviewers disagree",
     "label errors": "where the tagger is sure of something else than a reviewer said",
 }
+RUNS_SHOWN = 20
 
 
 def review_page(desk: Desk, person: Person, name: str) -> None:
@@ -59,18 +51,26 @@ class Reviewing:
         self.trial: Trial | None = None
         self.records: dict[str, Record] = {}
         self.taggings: dict[str, Tagging] = {}
+        self.verdicts: dict[str, list[Review]] = {}
+        """By content of a record, what people have said of it."""
         self.left: list[str] = []
         self.skipped: set[str] = set()
-        self.before: list[str] = []
+        self.passed: list[str] = []
+        """What was reviewed or skipped here, in that order."""
+        self.last: Record | None = None
         self.trouble = ""
         """Why there is no queue."""
         self.form: AnswerForm | None = None
+        self.uses = Uses(desk, person, name, self.task, lambda: self._standing.refresh())
 
     def build(self) -> None:
         """The queue, what has come of it, and the record at hand."""
         with ui.row().classes("w-full items-center gap-3"):
             queues = ui.select({kind: f"{kind}: {ABOUT[kind]}" for kind in ABOUT}, value=self.kind, label="Queue")
-            queues.props("outlined dense").classes("w-96").on_value_change(self._turn)
+            queues.props("outlined dense").classes("w-80").on_value_change(self._turn)
+            runs = heads(self.folder / RUNS, RUNS_SHOWN)
+            self.run = ui.select(runs, value=next(iter(runs), None), label="Of the run").props("outlined dense")
+            self.run.classes("w-80").on_value_change(self._open)
             self.far = ui.label().classes("quiet").props("role=status")
             ui.space()
             exchange_menu(self.desk, self.person, self.name, lambda: self.trial, lambda: self.records)
@@ -84,14 +84,15 @@ class Reviewing:
 
     async def _open(self) -> None:
         with telling():
-            if found := await to_thread(self.desk.last, self.name):
+            if found := await to_thread(self.desk.last, self.name, self.run.value or ""):
                 self.trial, rows = found
                 self.records = {row.id: row for row in rows if isinstance(row, Record)}
                 self.taggings = {tagging.id: tagging for tagging in self.trial.taggings}
+        self.skipped, self.passed = set(), []
         await self._fill()
 
     async def _turn(self, event: events.ValueChangeEventArguments[Any]) -> None:
-        self.kind, self.skipped, self.before = event.value, set(), []
+        self.kind, self.skipped, self.passed = event.value, set(), []
         await self._fill()
 
     async def _fill(self) -> None:
@@ -107,6 +108,9 @@ class Reviewing:
     def _queue(self) -> list[str]:
         kind = next(one for one in QUEUES if one == self.kind)
         valid = reviews(self.folder, self.task).valid
+        self.verdicts = {}
+        for review in valid:
+            self.verdicts.setdefault(content(review.record), []).append(review)
         before = earlier(self.folder / RUNS, self.trial) if kind == "drifted" and self.trial else None
         return queue(
             kind, list(self.taggings.values()), self.records, valid, test_contents(self.folder), task=self.task,
@@ -127,24 +131,36 @@ class Reviewing:
         if not self.left:
             ui.label("This queue is done.").classes("text-lg")
             ui.link("Compare versions on what was reviewed", f"/task/{self.name}/compare")
+            if self.passed:
+                ui.button("Back", on_click=self._back).props("flat color=secondary")
             return
-        record = self.records[self.left[0]]
+        self._at_hand(self.records[self.left[0]])
+
+    def _at_hand(self, record: Record) -> None:
+        """The record, what was said of it by the tagger and by people, and the form for the right answer."""
         tagging = self.taggings[record.id]
         for column, text in marked(record, tagging.tags).items():
             ui.label(column).classes("quiet text-xs")
             ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
-        self.form = AnswerForm(self.task.asked(record), tagging.tags, self._save)
+        known = self.verdicts.get(content(record), [])
+        for review in known:
+            answer = ", ".join(f"{name}: {shown(value)}" for name, value in review.answer.items())
+            ui.label(f"{review.author} said: {answer or 'nothing'}").classes("text-sm")
+        own = next((review.answer for review in known if review.author == self.person.name), None)
+        self.form = AnswerForm(self.task.asked(record), record, tagging.tags, own, self._save)
         self.form.build()
         with ui.row().classes("w-full items-center gap-2"):
             save = ui.button("Right as it stands", icon="check", on_click=self._save).props("unelevated")
+            self.form.changed = lambda: save.set_text("Save the answer")
             save.set_enabled(self.person.may("edit", self.name))
             ui.button("Skip", on_click=self._skip).props("flat color=secondary")
-            if self.before:
+            if self.passed:
                 ui.button("Back", on_click=self._back).props("flat color=secondary")
             ui.space()
-            ui.label("Enter: right as it stands · 1 to 9: another label · S: skip · B: back").classes("text-sm quiet")
+            labels = "1 to 9: another label · " if self.form.keyed else ""
+            ui.label(f"Enter: save · {labels}S: skip · B: back").classes("text-sm quiet")
 
     async def _save(self) -> None:
         if self.form is None or not self.left:
@@ -162,19 +178,27 @@ class Reviewing:
             self.form = form
             told(error)
             return
-        self.before.append(name)
+        known = self.verdicts.get(content(record), [])
+        self.verdicts[content(record)] = [*(one for one in known if one.author != given.author), given]
+        self.passed.append(name)
+        self.last = record
         self.desk.note(self.person, "reviewed", self.name, record=record.id, queue=self.kind)
         self._record.refresh()
         self._standing.refresh()
 
     def _skip(self) -> None:
         if self.left:
-            self.skipped.add(self.left.pop(0))
+            name = self.left.pop(0)
+            self.skipped.add(name)
+            self.passed.append(name)
             self._record.refresh()
 
     def _back(self) -> None:
-        if self.before:
-            self.left.insert(0, self.before.pop())
+        """The record before, reviewed or skipped, with what was said of it."""
+        if self.passed:
+            name = self.passed.pop()
+            self.skipped.discard(name)
+            self.left.insert(0, name)
             self._record.refresh()
 
     async def _key(self, event: events.KeyEventArguments) -> None:
@@ -191,43 +215,6 @@ class Reviewing:
 
     @ui.refreshable_method
     def _standing(self) -> None:
-        """How right the tagger was, how far the reviewers agree, and what the reviewed rows are used for."""
-        found = reviews(self.folder, self.task)
-        with ui.column().classes("sheet p-4 w-full gap-2"):
-            ui.label("How right is it?").classes("font-medium")
-            self._accuracy(found.valid)
-        with ui.column().classes("sheet p-4 w-full gap-2"):
-            ui.label("Reviewed rows").classes("font-medium")
-            counts = {use: len(labelled(found.valid, use)) for use in USES}
-            ui.label(
-                f"{counts['dev']:,} judge, {counts['train']:,} may train, {counts['example']:,} are examples"
-            ).classes("quiet")
-            if stale := found.stale:
-                ui.label(f"{len(stale):,} no longer fit the task: {stale[0].reason}").classes("text-sm text-negative")
-            for pair in agreement(found.valid):
-                kappa = f", kappa {pair.kappa:.2f}" if pair.kappa is not None else ""
-                ui.label(f"{pair.a} and {pair.b}: {pair.same:,} of {pair.records:,} the same{kappa}").classes("text-sm")
-            if disputed := disputes(found.valid):
-                ui.label(f"{len(disputed):,} disputed: they judge nothing until people agree").classes("text-sm quiet")
-            if self.before and self.person.may("edit", self.name):
-                uses = ui.select({"dev": "judge", "train": "train", "example": "example"}, value="dev")
-                uses.props('outlined dense label="Use the last one to"').classes("w-48")
-                uses.on_value_change(lambda e: self._use(e.value))
-
-    def _accuracy(self, valid: tuple[Review, ...]) -> None:
-        try:
-            figure = accuracy(
-                list(self.taggings.values()), self.records, valid, test_contents(self.folder), task=self.task
-            )
-        except SourceError as error:
-            ui.label(f"{error.message}.").classes("quiet")
-            return
-        ui.label(f"{figure.value:.0%} right").classes("text-2xl")
-        ui.label(
-            f"between {figure.low:.0%} and {figure.high:.0%} (95 %), from {figure.n:,} rows of the random sample"
-        ).classes("quiet text-sm")
-
-    def _use(self, use: str) -> None:
-        with telling():
-            set_use(self.folder, self.records[self.before[-1]], next(one for one in USES if one == use))
-            self._standing.refresh()
+        """How right the tagger was, and what the reviewed rows are used for."""
+        how_right(self.task, self.folder, list(self.taggings.values()), self.records)
+        self.uses.build(self.last)

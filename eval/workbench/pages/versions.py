@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from pathlib import Path
 
 from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
 from eval.workbench.drafts import open_draft, save_draft
-from eval.workbench.pages.frame import frame, telling
-from eval.workbench.texts import own_files
+from eval.workbench.pages.frame import agreed, frame, telling
+from eval.workbench.reviews import reviews
+from eval.workbench.texts import own_files, task_of
 from eval.workbench.versions import Change, Line, Version, diff, files_of, live, versions
+from tagger.task import load_task
 
 COLOURS = {
     "added": "bg-green-500/15",
@@ -97,8 +100,7 @@ class History:
                 _change(change)
 
     async def _promote(self, version: Version) -> None:
-        with telling():
-            await to_thread(self.desk.promote, self.person, self.name, version.number, self.live)
+        if await promoted(self.desk, self.person, self.name, version.number, self.live):
             ui.navigate.reload()
 
     async def _restore(self, version: Version) -> None:
@@ -111,6 +113,27 @@ class History:
             )  # fmt: skip
             self.desk.note(self.person, "took a version to a draft", self.name, version=version.number)
             ui.navigate.to(f"/task/{self.name}/write")
+
+
+async def promoted(desk: Desk, person: Person, name: str, number: int, expected: int) -> bool:
+    """Make a version live; whether that came about. Who would leave reviewed rows behind is asked before."""
+    with telling():
+        lost = await to_thread(_left_behind, desk.folder(name), number)
+        question = (
+            f"{lost:,} reviewed rows do not fit this version: their labels or columns are gone from it. They judge "
+            "nothing there, until the page Review is told which labels stand for theirs."
+        )
+        if not lost or await agreed(question, "Make it live"):
+            await to_thread(desk.promote, person, name, number, expected)
+            desk.news[person.name] = [f"Version {number} is live"]
+            return True
+    return False
+
+
+def _left_behind(folder: Path, number: int) -> int:
+    """Reviewed rows that fit the live task and would not fit the version."""
+    with task_of(files_of(folder, number), folder.name) as task:
+        return max(0, len(reviews(folder, task).stale) - len(reviews(folder, load_task(folder)).stale))
 
 
 def _change(change: Change) -> None:

@@ -12,7 +12,7 @@ from nicegui import events, ui
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
 from eval.workbench.drafts import discard_draft, open_draft, save_draft
-from eval.workbench.pages.frame import frame, telling, told
+from eval.workbench.pages.frame import agreed, frame, telling, told
 from eval.workbench.pages.panels import PANELS, mark
 from eval.workbench.pages.prompt_view import PromptView
 from eval.workbench.shop import prompt_text
@@ -56,9 +56,9 @@ class Editor:
                     for name in PANELS:
                         ui.tab(name)
                 tabs.classes("w-full").value = self.panel
+                self._told()
                 with ui.column().classes("sheet p-4 w-full gap-3"):
                     self._panel()
-                self._told()
             self.view.build()
         ui.timer(0.05, self._settle, once=True)
 
@@ -90,7 +90,9 @@ class Editor:
         self.problems = await to_thread(check, self.files, self.name)
         self._told.refresh()
         mark(self)
-        if not self.problems:
+        if self.problems:
+            self.view.outdated()
+        else:
             await self.view.show(self.files, begun)
         if self.may_edit and self.files != self.draft.files:
             try:
@@ -116,6 +118,8 @@ class Editor:
             ui.navigate.to(f"/task/{self.name}/versions")
 
     async def _discard(self) -> None:
+        if not await agreed("Throw your draft away? What is in it and in no version is lost.", "Throw it away"):
+            return
         with telling():
             discard_draft(self.folder, self.person.name)
             self.desk.note(self.person, "discarded a draft", self.name)
