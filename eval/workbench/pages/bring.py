@@ -53,7 +53,7 @@ class BringForm:
         drop.on_rejected(lambda: ui.notify("one file, of at most 1 GB", type="negative"))
         drop.props("flat bordered hide-upload-btn").classes("w-full")
         self._drop = drop
-        pick = f"() => getElement({drop.id}).pickFiles()"
+        pick = f"() => getElement({drop.id}).$refs.qRef.pickFiles()"
         ui.button("Choose a file", icon="upload_file").props("outline").on("click", js_handler=pick)
         self._found()
 

@@ -40,13 +40,17 @@ def how_right(task: Task, folder: Path, taggings: Sequence[Tagging], records: Ma
         ui.label("How right is it?").classes("font-medium")
         try:
             fair = accuracy(taggings, records, valid, test, task=task)
+            counted = fair.all.n
         except SourceError as error:
+            counted = 0
             ui.label(f"{error.message}: review the queue 'sampled', from its first row on.").classes("quiet")
         else:
             _told(fair)
         try:
             every = accuracy(taggings, records, valid, test, task=task, fair=False)
         except SourceError:
+            return
+        if every.all.n == counted:
             return
         ui.label(
             f"Of all {every.all.n:,} rows here with a known answer {every.all.value:.0%} are right; they are no random "

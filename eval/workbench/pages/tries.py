@@ -113,6 +113,7 @@ class Tries:
             ],
             "rowData": [],
             ":getRowId": "p => String(p.data.n)",
+            ":tabToNextCell": "() => false",  # the arrow keys go through the cells, Tab goes on
             "defaultColDef": {"sortable": True, "resizable": True},
         }
 
@@ -201,7 +202,7 @@ class Tries:
             xAxis={"type": "value", "show": False},
             yAxis={"type": "category", "data": [value for value, _ in top], "axisTick": {"show": False},
                    "axisLabel": told},
-            series=[{"type": "bar", "data": [n for _, n in top], "itemStyle": {"color": "#0f9a8c"},
+            series=[{"type": "bar", "barMaxWidth": 28, "data": [n for _, n in top], "itemStyle": {"color": "#0f9a8c"},
                      "label": {"show": True, "position": "right", "textBorderWidth": 0, **told}}],
         )  # fmt: skip
         self.mix.update()
