@@ -222,7 +222,8 @@ class _Run:
         if not same:
             self._begin()
             lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))
-            write_shard(path, self.form, lines, self.tagger.task.fields)
+            task = self.tagger.task
+            write_shard(path, self.form, lines, task.fields, ruled=task.rules is not None)
             if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
                 self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
         self._count(len(part), outcomes, unread)

@@ -5,6 +5,7 @@ prompts/category/
   prompt.jinja     how it is said
   examples.jsonl   right answers to show
   plan.toml        how it is asked (optional)
+  rules.toml       what the house knows about values (optional)
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tagger.errors import TaskError
 from tagger.example import Example, example_of, read_examples
 from tagger.plan import Plan, default_plan, load_plan, validation_text
 from tagger.record import Column, Record
+from tagger.rulebook import RULES, RuleBook, load_rules
 from tagger.schema import Field, FieldBase
 from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
@@ -35,6 +37,8 @@ from tagger.template import check_template, environment
 DEFAULT_TEMPLATE = "_default/prompt.jinja"
 OUTPUT_COLUMNS = ("id", "outcome", "reason", "same_as", "task", "task_version", "plan", "model", "adapter", "engine")
 """Columns of a table of tags that no field may take."""
+RULE_COLUMNS = ("corrections", "conflicts")
+"""Those that the table of a task with rules has besides."""
 
 
 class When(BaseModel):
@@ -76,6 +80,7 @@ class Task:
     examples: tuple[Example, ...]
     plan: Plan
     folder: Path | None = None
+    rules: RuleBook | None = None
 
     @property
     def fields(self) -> Mapping[str, FieldBase]:
@@ -92,11 +97,12 @@ class Task:
 
     @cached_property
     def version(self) -> str:
-        """Twelve hex digits over template (with includes), fields, columns and examples."""
+        """Twelve hex digits over template (with includes), fields, columns, examples and rules."""
         parts = [
             self.definition.model_dump_json(exclude={"adapter", "plan", "target"}),
             self.template_source,
             json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
+            *([self.rules.text] if self.rules else []),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -218,7 +224,10 @@ def _build(
         compiled = env.get_template(template)
     except jinja2.TemplateError as error:
         raise TaskError(f"template: {error}", where=where) from None
-    return Task(task_id, definition, compiled, source, examples, plan, folder)
+    rules = load_rules(folder / RULES, definition.fields, definition.columns) if folder else None
+    if rules:
+        _refuse_rule_columns(definition.fields, str(folder))
+    return Task(task_id, definition, compiled, source, examples, plan, folder, rules)
 
 
 def _find(name: str | Path) -> Path:
@@ -293,6 +302,12 @@ def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
     taken = {*OUTPUT_COLUMNS} | {column for name in fields for column in columns_of(name)[1:]}
     if clash := [name for name in fields if name in taken]:
         raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
+
+
+def _refuse_rule_columns(fields: Mapping[str, FieldBase], where: str) -> None:
+    if clash := [name for name in RULE_COLUMNS if name in fields]:
+        told = f"field {clash[0]!r} has the name of a column that a task with rules has in a table of tags"
+        raise TaskError(told, where=where, hint="rename it")
 
 
 def _snake(name: str) -> str:
