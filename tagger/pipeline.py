@@ -25,7 +25,7 @@ from tagger.frames import frame_rows, is_frame, with_tags
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
-from tagger.questions import Question, Questions, showable
+from tagger.questions import Limits, Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
@@ -148,9 +148,7 @@ class Tagger:
         """The loop: one Tagging for each record, in order."""
         work = {i: _Work(record) for i, record in enumerate(records) if isinstance(record, Record)}
         for ask in self.task.plan.ask:
-            limits = {
-                i: self._rules.limits(ask, one.record, one.tags) if self._rules else {} for i, one in work.items()
-            }
+            limits = {i: self._limits(ask, one) for i, one in work.items()}
             todo = [i for i in work if self._questions.asked(ask, work[i].record, limits[i])]
             if ask.form == "levels":
                 self._descend(ask, [work[i] for i in todo])
@@ -242,6 +240,9 @@ class Tagger:
         if key not in self._constraints:
             self._constraints[key] = constraint(ask, fields)
         return self._constraints[key]
+
+    def _limits(self, ask: Ask, work: _Work) -> Limits:
+        return self._rules.limits(ask, work.record, work.tags) if self._rules else {}
 
     def _settle(
         self,

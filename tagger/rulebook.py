@@ -91,6 +91,8 @@ class RuleBook:
     brands: Mapping[str, Mapping[str, str]]
     """By field: folded spelling -> the known value."""
     implications: tuple[Implication, ...]
+    columns: tuple[str, ...]
+    """Columns that a rule names."""
     text: str
 
     def rewritten(self, name: str, value: Any) -> tuple[Any, tuple[Step, ...]]:
@@ -199,7 +201,8 @@ class _Reader:
             [synonyms, {n: {u: asdict(s) for u, s in x.items()} for n, x in units.items()}, brands,
              [asdict(one) for one in implications]], ensure_ascii=False, sort_keys=True,
         )  # fmt: skip
-        book = RuleBook(synonyms, units, brands, implications, told)
+        columns = tuple(name for name in self.columns if any(name in one.given for one in implications))
+        book = RuleBook(synonyms, units, brands, implications, columns, told)
         for one in implications:
             self._reachable(book, one)
         return book
@@ -349,9 +352,8 @@ class _Reader:
             raise self._wrong(place, f"there is no field {name!r}", f"there are: {', '.join(self.fields)}")
         if not isinstance(field, kinds):
             told = ", ".join(sorted(kind.model_fields["kind"].default for kind in kinds))
-            raise self._wrong(
-                place, f"{name!r} is a {getattr(field, 'kind', '')} field", f"it has to be one of: {told}"
-            )
+            kind = getattr(field, "kind", "")
+            raise self._wrong(place, f"{name!r} is a field of kind {kind}", f"the kind has to be one of: {told}")
         return field
 
     def _wrong(self, place: str, message: str, hint: str | None = None) -> TaskError:

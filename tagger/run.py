@@ -196,7 +196,7 @@ class _Run:
         likes = {}
         if self.near is not None:
             task = self.tagger.task
-            likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
+            likes = {key: self.near.like(key, record, task.apart(record)) for key, record in records.items()}
         return _Part(rows, keys, records, likes)
 
     def _begin(self) -> None:

@@ -41,8 +41,10 @@ def write_shard(
     *,
     ruled: bool = False,
 ) -> None:
-    """Write lines of tags (result.py: line_of) as one file; `ruled`: of a task with rules, whose tables have RULE_COLUMNS
-    with JSON in them. SourceError where it cannot be written."""
+    """Write lines of tags (result.py: line_of) as one file; SourceError where it cannot be written.
+
+    `ruled`: they are of a task with rules, whose tables have RULE_COLUMNS besides, with JSON in them.
+    """
     write = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[form]
     with _whole(path) as unfinished:
         write(unfinished, lines, fields, ruled)

@@ -115,6 +115,12 @@ class Task:
         when = self.definition.when
         return record.values[when.column] if when else ""
 
+    def apart(self, record: Record) -> str:
+        """What records have to share for one answer to serve both: the values that decide what is asked, and which
+        rules hold."""
+        columns = self.rules.columns if self.rules else ()
+        return "\0".join([self.group(record), *(record.values[name] for name in columns)])
+
     def read_examples(self, path: Path) -> list[Example]:
         """Labelled rows of a JSONL file as examples of this task; TaskError at the first that is none."""
         ask = partial(asked_fields, self.definition)
