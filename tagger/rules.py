@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from tagger.decide import ALTERNATIVES
@@ -19,7 +20,7 @@ from tagger.plan import Ask
 from tagger.questions import Limits
 from tagger.record import Record
 from tagger.result import Alternative, Conflict, Correction, Tag
-from tagger.rulebook import Implication, RuleBook, same
+from tagger.rulebook import Implication, RuleBook, items_of
 from tagger.schema import FieldBase, LabelField, LabelsField, PathField, takes_several, takes_spans
 
 
@@ -44,7 +45,7 @@ class Rules:
         known = {name: self._rewritten(name, tag) for name, tag in tags.items()}
         found: dict[str, tuple[str, ...]] = {}
         for name in ask.fields:
-            active = [one for one in self._about.get(name, ()) if self._holds(one, record, known)]
+            active = [one for one in self._about.get(name, ()) if one.holds(partial(_said, record, known))]
             if not active or _contradictory(active):
                 continue
             asked = self._fields[name]
@@ -88,6 +89,27 @@ class Rules:
             corrections=done,
         )
 
+    def _rewritten(self, name: str, tag: Tag) -> Tag:
+        """A tag with its value as the rules say it. Evidence stays that of the text as it is written.
+
+        A label that several candidates come to is as probable as all of them together.
+        """
+        value, steps = self._book.rewritten(name, tag.value)
+        if not steps:
+            return tag
+        done = tuple(Correction(step.rule, step.before, step.after) for step in steps)
+        if isinstance(value, list):
+            return _list_rewritten(self._book, name, self._fields[name], tag, done)
+        alike = [other for other in tag.alternatives if self._book.rewritten(name, other.value)[0] == value]
+        together = min(1.0, tag.probability + sum(other.probability for other in alike))
+        return replace(
+            tag,
+            value=value,
+            probability=together if self._fields[name].closed else tag.probability,
+            alternatives=tuple(other for other in tag.alternatives if other not in alike),
+            corrections=done,
+        )
+
     def _holds(self, one: Implication, record: Record, tags: Mapping[str, Tag]) -> bool:
         return all(
             any(same(said, value) for said in _said(name, record, tags) for value in values)
@@ -96,14 +118,14 @@ class Rules:
 
     def _step(self, name: str, state: _State) -> bool:
         """One thing that the rules about a field change; False if there is none."""
-        active = [one for one in self._about[name] if self._holds(one, state.record, state.tags)]
+        active = [one for one in self._about[name] if one.holds(state.said)]
         if not active or name in state.closed:
             return False
         tag = state.tags.get(name)
         if rules := _contradictory(active):
             told = "; ".join(_told(one) for one in active if one.rule in rules)
             return state.withhold(name, Conflict(rules, (name,), f"the rules contradict each other: {told}"))
-        if tag is None or tag.value is None or tag.value == []:
+        if tag is None or not items_of(tag.value):
             return self._fill(name, active, state)
         wrong = next((one for one in active if not one.fits(tag.value)), None)
         if wrong is None:
@@ -126,7 +148,7 @@ class Rules:
     def _unfounded(self, state: _State) -> bool:
         """Withhold what was concluded from a value that has been withheld since."""
         for name, one in state.filled.items():
-            if name not in state.closed and not self._holds(one, state.record, state.tags):
+            if name not in state.closed and not one.holds(state.said):
                 told = f"it was concluded where {_condition(one)}, which is withheld"
                 return state.withhold(name, Conflict((one.rule,), (name,), told))
         return False
@@ -154,6 +176,10 @@ class _State:
     closed: set[str] = field(default_factory=set)
     """Fields on which a conflict has been found: no rule says them any more."""
     filled: dict[str, Implication] = field(default_factory=dict)
+
+    def said(self, name: str) -> Any:
+        """The value of a field or column as it stands now."""
+        return _said(self.record, self.tags, name)
 
     def withhold(self, name: str, conflict: Conflict) -> bool:
         """Put a conflict down, and take the value of the field back; it leads the alternatives then."""
@@ -217,12 +243,9 @@ def _contradictory(active: Iterable[Implication]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.rule for one in (*left, *absent))) if clash else ()
 
 
-def _said(name: str, record: Record, tags: Mapping[str, Tag]) -> list[Any]:
-    """The values of a field, or of a column, of a record; none where nothing is said."""
-    value = tags[name].value if name in tags else record.values.get(name)
-    if isinstance(value, list):
-        return value
-    return [] if value is None or value == "" else [value]
+def _said(record: Record, tags: Mapping[str, Tag], name: str) -> Any:
+    """The value of a field, or of a column, of a record; None where nothing is said."""
+    return tags[name].value if name in tags else record.values.get(name)
 
 
 def _condition(one: Implication) -> str:

@@ -29,7 +29,8 @@ from tagger.errors import TaskError
 from tagger.example import Example, example_of, read_examples
 from tagger.plan import Plan, default_plan, load_plan, validation_text
 from tagger.record import Column, Record
-from tagger.rulebook import RULES, RuleBook, load_rules
+from tagger.rulebook import RuleBook
+from tagger.rulefile import RULES, load_rules
 from tagger.schema import Field, FieldBase
 from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
@@ -232,7 +233,7 @@ def _build(
         raise TaskError(f"template: {error}", where=where) from None
     rules = load_rules(folder / RULES, definition.fields, definition.columns) if folder else None
     if rules:
-        _refuse_rule_columns(definition.fields, str(folder))
+        _check_rules(rules, definition.fields, examples, folder)
     return Task(task_id, definition, compiled, source, examples, plan, folder, rules)
 
 
@@ -310,10 +311,20 @@ def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
         raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
 
 
-def _refuse_rule_columns(fields: Mapping[str, FieldBase], where: str) -> None:
+def _check_rules(
+    rules: RuleBook, fields: Mapping[str, FieldBase], examples: tuple[Example, ...], folder: Path | None
+) -> None:
+    """Raise TaskError for a field with the name of a column of rules, and for an example that breaks one: it would
+    teach what is withheld."""
+    where = str(folder)
     if clash := [name for name in RULE_COLUMNS if name in fields]:
         told = f"field {clash[0]!r} has the name of a column that a task with rules has in a table of tags"
         raise TaskError(told, where=where, hint="rename it")
+    for number, example in enumerate(examples, start=1):
+        if broken := rules.broken(example.record.values, example.answer):
+            told = f"example {number} breaks the rule {broken.rule!r}: {example.answer.get(broken.field)!r}"
+            hint = f"correct its {broken.field!r}, or the rule in {RULES}"
+            raise TaskError(told, where=f"{where}/examples.jsonl", hint=hint)
 
 
 def _snake(name: str) -> str:
