@@ -77,13 +77,13 @@ class RuleBook:
             return said, tuple(steps)
         if isinstance(value, Mapping):
             return self._quantity(name, value)
-        taken = []
+        changes: list[Step] = []
         for kind, words in (("synonyms", self.synonyms), ("brands", self.brands)):
             after = words.get(name, {}).get(fold(value), value) if isinstance(value, str) else value
             if after != value:
-                taken.append(Step(f"{kind}.{name}", value, after))
+                changes.append(Step(f"{kind}.{name}", value, after))
                 value = after
-        return value, tuple(taken)
+        return value, tuple(changes)
 
     def unknown(self, name: str, value: Any) -> list[str]:
         """The items of a value that are not among the known ones of a field with a list of brands."""

@@ -89,33 +89,6 @@ class Rules:
             corrections=done,
         )
 
-    def _rewritten(self, name: str, tag: Tag) -> Tag:
-        """A tag with its value as the rules say it. Evidence stays that of the text as it is written.
-
-        A label that several candidates come to is as probable as all of them together.
-        """
-        value, steps = self._book.rewritten(name, tag.value)
-        if not steps:
-            return tag
-        done = tuple(Correction(step.rule, step.before, step.after) for step in steps)
-        if isinstance(value, list):
-            return _list_rewritten(self._book, name, self._fields[name], tag, done)
-        alike = [other for other in tag.alternatives if self._book.rewritten(name, other.value)[0] == value]
-        together = min(1.0, tag.probability + sum(other.probability for other in alike))
-        return replace(
-            tag,
-            value=value,
-            probability=together if self._fields[name].closed else tag.probability,
-            alternatives=tuple(other for other in tag.alternatives if other not in alike),
-            corrections=done,
-        )
-
-    def _holds(self, one: Implication, record: Record, tags: Mapping[str, Tag]) -> bool:
-        return all(
-            any(same(said, value) for said in _said(name, record, tags) for value in values)
-            for name, values in one.given.items()
-        )
-
     def _step(self, name: str, state: _State) -> bool:
         """One thing that the rules about a field change; False if there is none."""
         active = [one for one in self._about[name] if one.holds(state.said)]

@@ -13,7 +13,7 @@ from eval.workbench.pages.answer_form import AnswerForm
 from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
 from eval.workbench.queues import QUEUES, accuracy, queue
-from eval.workbench.results import marked, shown
+from eval.workbench.results import conflict_lines, marked, shown
 from eval.workbench.reviews import (
     USES,
     Review,
@@ -35,6 +35,7 @@ ABOUT = {
     "sampled": "a random sample: the fair one for an accuracy",
     "doubtful": "the least probable first",
     "abstained": "what the tagger would not say",
+    "conflicts": "what the rules contradict, or cannot place",
     "rejected": "what could not be tagged",
     "drifted": "values that come more often than before",
     "disputed": "where reviewers disagree",
@@ -127,6 +128,8 @@ class Reviewing:
             ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
+        for told in conflict_lines(tagging):
+            ui.label(told).classes("text-sm text-negative")
         self.form = AnswerForm(self.task.asked(record), tagging.tags, self._save)
         self.form.build()
         with ui.row().classes("w-full items-center gap-2"):
