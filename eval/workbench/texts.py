@@ -165,7 +165,7 @@ def _refuse_others(files: Files) -> None:
         named[f"{DEFINITION}: plan"] = said["plan"]
     lists = _toml(files, RULES).get("brands") if RULES in files else None
     if isinstance(lists, dict):
-        named |= {f"{RULES}: brands.{name}": file for name, file in lists.items()}
+        named |= {f"{RULES}: brands.{name}": file for name, file in lists.items() if isinstance(file, str)}
     for key, file in named.items():
         if file not in files:
             hint = f"the task has the files {', '.join(files)}"

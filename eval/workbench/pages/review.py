@@ -128,8 +128,8 @@ class Reviewing:
             ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
-        for told in conflict_lines(tagging):
-            ui.label(told).classes("text-sm text-negative")
+        for line in conflict_lines(tagging):
+            ui.label(line).classes("text-sm text-negative")
         self.form = AnswerForm(self.task.asked(record), tagging.tags, self._save)
         self.form.build()
         with ui.row().classes("w-full items-center gap-2"):
