@@ -88,9 +88,14 @@ def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
 
 
 def _as_said(rules: RuleBook, example: Example) -> Example:
-    """A labelled row in the words of the rules: people label what is written, taggings have what is said."""
+    """A labelled row in the words of the rules: people label what is written, taggings have what is said. What was
+    labelled stays right, for a calibration judges candidates as they are written."""
     answer = {name: rules.rewritten(name, value)[0] for name, value in example.answer.items()}
-    also = {n: tuple(rules.rewritten(n, value)[0] for value in values) for n, values in example.also.items()}
+    also = {
+        name: (*(rules.rewritten(name, other)[0] for other in example.also.get(name, ())), value)
+        for name, value in example.answer.items()
+        if not isinstance(value, list)
+    }
     return replace(example, answer=answer, also=also)
 
 
