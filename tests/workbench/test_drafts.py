@@ -93,7 +93,7 @@ def test_a_mistake_is_named_with_its_file_and_line_and_no_path(
     [
         ("[brands]\nbrand = '../../secret.txt'", "rules.toml", None, "brands.brand: there is no file"),
         ("[brands]\nbrand = 'brands.txt'", "brands.txt", 2, "'acme' stands already for 'Acme'"),
-        ("[synonyms.brand", "rules.toml", 1, "not TOML"),
+        ("[synonyms.brand\na = 'b'", "rules.toml", 1, "not TOML"),
         ("[synonyms.brnd]\na = 'b'", "rules.toml", None, "synonyms.brnd: there is no field 'brnd'"),
         ("[synonyms.brand]\na = 'b'", None, None, ""),
     ],
