@@ -16,6 +16,7 @@ from typing import Any, Literal
 from eval.record import Run, RunRow, RunTag
 from tagger.errors import SourceError
 from tagger.example import Example
+from tagger.rulebook import RuleBook
 from tagger.schema import takes_several
 from tagger.task import Task
 
@@ -80,8 +81,22 @@ def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequenc
 
 
 def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
-    """Verdicts on the fields that the task asks of each record."""
+    """Verdicts on the fields that the task asks of each record; what its rules call the same is the same."""
+    if task.rules:
+        examples = [_as_said(task.rules, example) for example in examples]
     return verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
+
+
+def _as_said(rules: RuleBook, example: Example) -> Example:
+    """A labelled row in the words of the rules: people label what is written, taggings have what is said. What was
+    labelled stays right, for a calibration judges candidates as they are written."""
+    answer = {name: rules.rewritten(name, value)[0] for name, value in example.answer.items()}
+    also = {
+        name: (*(rules.rewritten(name, other)[0] for other in example.also.get(name, ())), value)
+        for name, value in example.answer.items()
+        if not isinstance(value, list)
+    }
+    return replace(example, answer=answer, also=also)
 
 
 def aligned(a: Iterable[Verdict], b: Iterable[Verdict]) -> list[tuple[Verdict, Verdict]]:

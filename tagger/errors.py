@@ -2,7 +2,7 @@
 
     TaggerError               something a person must do; shown without a stack trace
     ├── SettingsError         an option or an environment variable
-    ├── TaskError             a task folder: task.toml, prompt.jinja, examples.jsonl, plan.toml
+    ├── TaskError             a task folder: task.toml, prompt.jinja, examples.jsonl, plan.toml, rules.toml
     ├── SourceError           a file of records, or the folder for the output
     ├── WeightsError          a model that cannot be found, fetched or trusted
     └── EngineError           an engine that cannot start or has died

@@ -25,14 +25,19 @@ def frame_rows(frame: pd.DataFrame, fields: Iterable[str]) -> list[Any]:
     return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))
 
 
-def with_tags(frame: pd.DataFrame, fields: Iterable[str], taggings: Sequence[Tagging]) -> pd.DataFrame:
-    """The frame with the columns `<field>`, `<field>_probability`, `outcome` and `reason` added to its own."""
+def with_tags(
+    frame: pd.DataFrame, fields: Iterable[str], taggings: Sequence[Tagging], *, ruled: bool = False
+) -> pd.DataFrame:
+    """The frame with the columns `<field>`, `<field>_probability`, `outcome` and `reason` added to its own, and of a
+    task with rules (`ruled`) `conflicts`: their reasons, a line each."""
     added: dict[str, list[Any]] = {}
     for name in fields:
         added[name] = [t.value(name) for t in taggings]
         added[f"{name}_probability"] = [t.tags[name].probability if name in t.tags else None for t in taggings]
     added["outcome"] = [t.outcome for t in taggings]
     added["reason"] = [t.reason for t in taggings]
+    if ruled:
+        added["conflicts"] = ["\n".join(one.reason for one in t.conflicts) or None for t in taggings]
     import pandas as pd
 
     return pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)  # at once: fields may be hundreds

@@ -78,7 +78,11 @@ def restored(tagging: Tagging, masked: Masked) -> Tagging:
     """
     if not masked.finds:
         return tagging
-    return replace(tagging, tags={name: _restored(tag, masked) for name, tag in tagging.tags.items()})
+    return replace(
+        tagging,
+        tags={name: _restored(tag, masked) for name, tag in tagging.tags.items()},
+        conflicts=tuple(replace(one, reason=_unmasked(one.reason, masked)) for one in tagging.conflicts),
+    )
 
 
 def hidden(text: str) -> str:
@@ -105,10 +109,12 @@ def _restored(tag: Tag, masked: Masked) -> Tag:
     others = tuple(Alternative(_unmasked(other.value, masked), other.probability) for other in tag.alternatives)
     evidence, evidences = tag.evidence, tag.evidences
     if evidence:  # of an abstained value, which leads the alternatives, there is evidence, too
-        evidence = _proof(tag.alternatives[0].value if tag.abstained else tag.value, evidence, masked)
+        said = tag.alternatives[0].value if tag.abstained else tag.value
+        evidence = _proof(_as_written(tag, said), evidence, masked)
     if evidences:
         evidences = tuple(
-            place and _proof(item, place, masked) for item, place in zip(tag.value, evidences, strict=True)
+            place and _proof(_as_written(tag, item), place, masked)
+            for item, place in zip(tag.value, evidences, strict=True)
         )
     return replace(
         tag,
@@ -116,10 +122,22 @@ def _restored(tag: Tag, masked: Masked) -> Tag:
         alternatives=others,
         evidence=evidence,
         evidences=evidences,
+        corrections=tuple(
+            replace(one, before=_unmasked(one.before, masked), after=_unmasked(one.after, masked))
+            for one in tag.corrections
+        ),
         inferred=tag.inferred or (tag.evidence is not None and evidence is None) or None in evidences,
         each={json.dumps(_unmasked(json.loads(text), masked), ensure_ascii=False): p for text, p in tag.each.items()},
         scores=None,
     )
+
+
+def _as_written(tag: Tag, item: Any) -> Any:
+    """What stood there before a rule of the task rewrote it: the text that evidence is of."""
+    for one in reversed(tag.corrections):
+        if one.after == item and one.before is not None:
+            item = one.before
+    return item
 
 
 def _unmasked(value: Any, masked: Masked) -> Any:

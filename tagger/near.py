@@ -80,6 +80,8 @@ def inherited(answer: Mapping[str, Any], fields: Mapping[str, FieldBase], record
     for name, tag in answer["tags"].items():
         field = fields[name]
         tags[name] = tag
+        if "corrections" in tag:
+            return None  # what stood there before a rule is the other record's
         if field.closed or isinstance(field, LabelsField):
             continue
         if tag["value"] is None or isinstance(field, NumberField):

@@ -25,11 +25,12 @@ from tagger.frames import frame_rows, is_frame, with_tags
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
-from tagger.questions import Question, Questions, showable
+from tagger.questions import Limits, Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
-from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging, Tokens
+from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
-from tagger.schema import FieldBase, takes_several, takes_spans
+from tagger.rules import Rules
+from tagger.schema import ClosedField, FieldBase, takes_several, takes_spans
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class Tagger:
         self._rows = Rows(self.task, examples, pooled=bool(pool))
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
         self._pool_id = self._questions.pool.id if self._questions.pool else ""
+        self._rules = Rules(self.task.rules, self.task.fields, self._threshold) if self.task.rules else None
         self._taxonomies: dict[str, Taxonomy] = {}
-        self._constraints: dict[tuple[Ask, tuple[str, ...]], Constraint] = {}
+        self._constraints: dict[tuple[Ask, tuple[str, ...], tuple[tuple[str, tuple[str, ...]], ...]], Constraint] = {}
         named = self.task.definition.adapter
         self._open: Callable[[], Engine] | None = None
         if isinstance(engine, str):
@@ -129,7 +131,9 @@ class Tagger:
             hint = f'give {{"{next(iter(self.task.columns))}": ...}}, or a list of such'
             raise SourceError(f"expected a record, found the text {records!r:.40}", hint=hint)
         if is_frame(records):
-            return with_tags(records, self.task.fields, self.tag_rows(frame_rows(records, self.task.fields)))
+            columns = [*self.task.fields, *(("conflicts",) if self._rules else ())]
+            found = self.tag_rows(frame_rows(records, columns))
+            return with_tags(records, self.task.fields, found, ruled=bool(self._rules))
         return self.tag_rows(list(records))
 
     async def atag(self, records: Any) -> Any:
@@ -144,12 +148,14 @@ class Tagger:
         """The loop: one Tagging for each record, in order."""
         work = {i: _Work(record) for i, record in enumerate(records) if isinstance(record, Record)}
         for ask in self.task.plan.ask:
-            todo = [i for i in work if self._questions.asked(ask, work[i].record)]
+            limits = {i: self._limits(ask, one) for i, one in work.items()}
+            todo = [i for i in work if self._questions.asked(ask, work[i].record, limits[i])]
             if ask.form == "levels":
                 self._descend(ask, [work[i] for i in todo])
                 continue
             asked = [work[i].record for i in todo]
-            votes = [self._questions.of(ask, asked, vote) for vote in range(self.task.plan.votes)]
+            left = [limits[i] for i in todo]
+            votes = [self._questions.of(ask, asked, vote, left) for vote in range(self.task.plan.votes)]
             questions = [question for vote in votes for question in vote]
             answers = self.engine.complete([self._request(ask, question) for question in questions])
             given = list(zip(questions, answers, strict=True))
@@ -225,13 +231,18 @@ class Tagger:
         return Request(asked.prompt, self._constraint(ask, asked.fields), self.task.plan.max_tokens, self._adapter)
 
     def _constraint(self, ask: Ask, fields: Mapping[str, FieldBase]) -> Constraint:
-        """Made once for the task's own fields; those of a shortlist or a level are the record's."""
+        """Made once for the task's own fields and what rules leave of them; those of a shortlist or a level are the
+        record's."""
         if ask.shortlist or ask.form == "levels":
             return constraint(ask, fields)
-        key = ask, tuple(fields)
+        fewer = [(n, tuple(f.labels)) for n, f in fields.items() if isinstance(f, ClosedField)] if self._rules else []
+        key = ask, tuple(fields), tuple(fewer)
         if key not in self._constraints:
             self._constraints[key] = constraint(ask, fields)
         return self._constraints[key]
+
+    def _limits(self, ask: Ask, work: _Work) -> Limits:
+        return self._rules.limits(ask, work.record, work.tags) if self._rules else {}
 
     def _settle(
         self,
@@ -258,7 +269,12 @@ class Tagger:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
 
     def with_rows(self, record: Record, scores: Mapping[str, Scores]) -> dict[str, Tag]:
-        """The tags on which labelled rows have a say, from the model's scores of a record; no model is asked."""
+        """The tags on which labelled rows have a say, from the model's scores of a record; no model is asked.
+
+        Raises SettingsError for a task with rules: what they make of one value depends on the others.
+        """
+        if self._rules:
+            raise SettingsError("values of a task with rules cannot be read anew one by one", hint="run it again")
         tags: dict[str, Tag] = {}
         for ask in self.task.plan.ask:
             fields, (shares,) = self._questions.asked(ask, record), self._rows.shares(ask, [record])
@@ -309,15 +325,23 @@ class Tagger:
             scores=scores,
         )
 
+    def _threshold(self, name: str) -> float:
+        """The probability under which a field is silent."""
+        fitted = self.calibration.threshold(name) if self.calibration else 0.0
+        return max(self.task.fields[name].abstain_below, fitted)
+
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"
+        conflicts: tuple[Conflict, ...] = ()
+        if self._rules and not work.trouble:
+            work.tags, conflicts = self._rules.settled(work.record, self.task.asked(work.record), work.tags)
         if work.trouble:
             outcome = "failed" if work.trouble.failed else "rejected"
         elif work.tags and all(tag.abstained for tag in work.tags.values()):
             outcome = "abstained"
         reason = work.trouble.reason if work.trouble else None
         tags = {} if work.trouble else work.tags
-        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens)
+        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts)
 
     def _rejected(self, record: Record | Rejected) -> Tagging:
         assert isinstance(record, Rejected)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from types import MappingProxyType
 
 from tagger.ask import choice_values
 from tagger.example import Example
@@ -19,10 +20,13 @@ from tagger.plan import Ask
 from tagger.prior import RowPrior
 from tagger.prompt import Head, Prompt, Turn, render, render_head, turn
 from tagger.record import Record
-from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField
+from tagger.schema import PATH_SEPARATOR, ClosedField, FieldBase, LabelField
 from tagger.shortlist import Shortlist, narrowed
 from tagger.shots import ShotPool
 from tagger.task import Task
+
+Limits = Mapping[str, tuple[str, ...]]
+"""By field the labels that may be answered of a record; none: the field is not asked of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,22 @@ class Questions:
         self._heads: dict[tuple[Ask, tuple[str, ...], str, int, tuple[int, ...]], Head] = {}
         self._turns: dict[tuple[Ask, tuple[str, ...], int], Turn] = {}
 
-    def of(self, ask: Ask, records: Sequence[Record], vote: int = 0) -> list[Question]:
-        """The question to each record. From the second vote on (1, 2, ...) examples are shown in another order."""
+    def of(self, ask: Ask, records: Sequence[Record], vote: int = 0, limits: Sequence[Limits] = ()) -> list[Question]:
+        """The question to each record. From the second vote on (1, 2, ...) examples are shown in another order.
+
+        `limits` are what rules leave of each record's fields (rules.py). The prompt tells all labels all the same, so
+        that its beginning stays that of the others; only what may be answered is fewer.
+        """
+        limits = limits or [{}] * len(records)
         plan = self._task.plan.shots
         near = self.pool.nearest(records, plan.retrieved, plan.common) if self.pool else [[] for _ in records]
         questions = []
-        for record, shots, candidates in zip(records, near, self.candidates(ask, records), strict=True):
-            fields = self.asked(ask, record)
+        candidates_of = self.candidates(ask, records, limits)
+        for record, shots, candidates, limit in zip(records, near, candidates_of, limits, strict=True):
+            fields = self.asked(ask, record, limit)
             head = self._head(ask, fields, record, vote)
             shots = shuffled(shots, f"{vote}/{plain_text(record)}") if vote else shots
-            fewer = narrowed(fields, candidates) if candidates else fields
+            fewer = narrowed(fields, candidates) if candidates else limited(fields, limit)
             listed = tuple(choice_values(ask, fewer)) if candidates else ()
             turns = [self._turn(ask, fields, shot) for shot in shots]
             questions.append(Question(fewer, render(self._task, head, turns, record, listed)))
@@ -80,11 +90,14 @@ class Questions:
             questions.append(Question(fields, prompt))
         return questions
 
-    def asked(self, ask: Ask, record: Record) -> dict[str, FieldBase]:
-        """The fields of an ask that are asked of a record."""
-        return {name: field for name, field in self._task.asked(record).items() if name in ask.fields}
+    def asked(self, ask: Ask, record: Record, limit: Limits = MappingProxyType({})) -> dict[str, FieldBase]:
+        """The fields of an ask that are asked of a record; not those of which rules leave nothing."""
+        asked = self._task.asked(record).items()
+        return {name: field for name, field in asked if name in ask.fields and limit.get(name) != ()}
 
-    def candidates(self, ask: Ask, records: Sequence[Record]) -> Sequence[tuple[str, ...]]:
+    def candidates(
+        self, ask: Ask, records: Sequence[Record], limits: Sequence[Limits] = ()
+    ) -> Sequence[tuple[str, ...]]:
         """For each record the texts of the values on its shortlist, likeliest first; none without one."""
         if not ask.shortlist:
             return [()] * len(records)
@@ -94,7 +107,13 @@ class Questions:
             rows = [(e.record, value_text(field, e.answer[name])) for e in self._examples if name in e.answer]
             labels = dict.fromkeys(field.closed or {}, "") | dict(getattr(field, "labels", {}))
             self._shortlists[ask] = Shortlist(labels, rows, self._priors.get(ask))
-        return self._shortlists[ask].candidates(records, ask.shortlist)
+        shortlist, (name,) = self._shortlists[ask], ask.fields
+        found: list[tuple[str, ...]] = shortlist.candidates(records, ask.shortlist)
+        for n, limit in enumerate(limits):
+            if left := limit.get(name):
+                (ranked,) = shortlist.candidates([records[n]], len(self._task.fields[name].closed or {}))
+                found[n] = tuple(text for text in ranked if text in left)[: ask.shortlist]
+        return found
 
     def _turn(self, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
         """An example of the pool as it is shown; made once, for many records have it near."""
@@ -114,6 +133,16 @@ class Questions:
             shown = shuffled(shown, str(vote)) if vote else shown
             self._heads[key] = render_head(self._task, ask, fields, shown)
         return self._heads[key]
+
+
+def limited(fields: Mapping[str, FieldBase], limit: Limits) -> dict[str, FieldBase]:
+    """The fields with only those labels that rules leave."""
+    return {
+        name: field.model_copy(update={"labels": {label: field.labels[label] for label in limit[name]}})
+        if name in limit and isinstance(field, ClosedField)
+        else field
+        for name, field in fields.items()
+    }
 
 
 def showable(task: Task, examples: Sequence[Example]) -> list[Example]:

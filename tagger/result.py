@@ -24,6 +24,25 @@ class Alternative:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What a rule has made of a value, or of an item of a list; `before` is None where nothing was said."""
+
+    rule: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """What a person should look at: the rules of the task that do not go together, or not with what was said, the
+    fields it is about (those that are withheld for it first), and why."""
+
+    rules: tuple[str, ...]
+    fields: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """The value of one field.
 
@@ -41,6 +60,8 @@ class Tag:
     """For each text of a list the characters that prove it."""
     each: Mapping[str, float] = field(default_factory=dict)
     """For a list the probability of every candidate by its JSON text, said or not."""
+    corrections: tuple[Correction, ...] = ()
+    """What the task's rules have made of the value, in order; `alternatives` and evidence are as the model has them."""
     scores: Scores | None = field(default=None, repr=False, compare=False)
     """What the probability was made of; kept in memory for evaluation, not written out."""
 
@@ -80,6 +101,8 @@ class Tagging:
     provenance: Provenance
     reason: str | None = None
     tokens: Tokens = field(default=Tokens())
+    conflicts: tuple[Conflict, ...] = ()
+    """Where the task's rules need a person."""
 
     def value(self, name: str) -> Any:
         """The value of a field, or None where there is none."""
@@ -91,6 +114,7 @@ class Tagging:
             "outcome": self.outcome,
             **({"reason": self.reason} if self.reason else {}),
             "tags": {name: _tag(tag) for name, tag in self.tags.items()},
+            **({"conflicts": [_plain(one) for one in self.conflicts]} if self.conflicts else {}),
             "tokens": {"read": self.tokens.read, "cached": self.tokens.cached, "written": self.tokens.written},
             "engine": self.provenance.engine,
         }
@@ -111,7 +135,10 @@ def tagging_of(line: Mapping[str, Any]) -> Tagging:
     """The tagging that `to_dict` has written."""
     made = Provenance(*(line[name] for name in ("task", "task_version", "plan", "model", "adapter", "engine")))
     tags = {name: _read(tag) for name, tag in line["tags"].items()}
-    return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), Tokens(**line["tokens"]))
+    conflicts = tuple(
+        Conflict(tuple(one["rules"]), tuple(one["fields"]), one["reason"]) for one in line.get("conflicts", ())
+    )
+    return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), Tokens(**line["tokens"]), conflicts)
 
 
 def _read(tag: Mapping[str, Any]) -> Tag:
@@ -128,6 +155,7 @@ def _read(tag: Mapping[str, Any]) -> Tag:
         alternatives=tuple(Alternative(**other) for other in tag.get("alternatives", ())),
         evidences=tuple(Evidence(**place) if place else None for place in places),
         each=each,
+        corrections=tuple(Correction(**one) for one in tag.get("corrections", ())),
     )
 
 
@@ -141,6 +169,8 @@ def _tag(tag: Tag) -> dict[str, Any]:
         found["probabilities"] = [round(tag.each[json.dumps(item, ensure_ascii=False)], 6) for item in tag.value]
     if tag.inferred:
         found["inferred"] = True
+    if tag.corrections:
+        found["corrections"] = [asdict(one) for one in tag.corrections]
     if tag.abstained:
         found["abstained"] = True
     if tag.alternatives:
@@ -148,3 +178,7 @@ def _tag(tag: Tag) -> dict[str, Any]:
             {"value": other.value, "probability": round(other.probability, 6)} for other in tag.alternatives
         ]
     return found
+
+
+def _plain(conflict: Conflict) -> dict[str, Any]:
+    return {"rules": list(conflict.rules), "fields": list(conflict.fields), "reason": conflict.reason}

@@ -196,7 +196,7 @@ class _Run:
         likes = {}
         if self.near is not None:
             task = self.tagger.task
-            likes = {key: self.near.like(key, record, task.group(record)) for key, record in records.items()}
+            likes = {key: self.near.like(key, record, task.apart(record)) for key, record in records.items()}
         return _Part(rows, keys, records, likes)
 
     def _begin(self) -> None:
@@ -222,7 +222,8 @@ class _Run:
         if not same:
             self._begin()
             lines = (line_of(one.id, answer, made) for one, answer in zip(part, answers, strict=True))
-            write_shard(path, self.form, lines, self.tagger.task.fields)
+            task = self.tagger.task
+            write_shard(path, self.form, lines, task.fields, ruled=task.rules is not None)
             if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
                 self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
         self._count(len(part), outcomes, unread)

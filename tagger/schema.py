@@ -217,6 +217,11 @@ Field = Annotated[
 """Any of the eight kinds, told apart by the key `kind`."""
 
 
+def fold(text: str) -> str:
+    """A text as it is compared with others: without regard to case, width (NFKC) and white space."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 def takes_spans(field: FieldBase) -> bool:
     """Whether the field's values are pieces of the record's own text."""
     return isinstance(field, TextsField) or (isinstance(field, TextField) and field.verbatim)

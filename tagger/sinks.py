@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from tagger.errors import SourceError
 from tagger.schema import FieldBase, takes_several, takes_spans
-from tagger.task import OUTPUT_COLUMNS, columns_of
+from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
 MANIFEST = "_manifest.json"
@@ -33,11 +33,21 @@ def shards(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("tags-*") if SHARD_NAME.fullmatch(path.name))
 
 
-def write_shard(path: Path, form: Format, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
-    """Write lines of tags (result.py: line_of) as one file. SourceError where it cannot be written."""
+def write_shard(
+    path: Path,
+    form: Format,
+    lines: Iterable[Mapping[str, Any]],
+    fields: Mapping[str, FieldBase],
+    *,
+    ruled: bool = False,
+) -> None:
+    """Write lines of tags (result.py: line_of) as one file; SourceError where it cannot be written.
+
+    `ruled`: they are of a task with rules, whose tables have RULE_COLUMNS besides, with JSON in them.
+    """
     write = {"jsonl": _jsonl, "csv": _csv, "parquet": _parquet}[form]
     with _whole(path) as unfinished:
-        write(unfinished, lines, fields)
+        write(unfinished, lines, fields, ruled)
 
 
 def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -77,26 +87,26 @@ def _whole(path: Path) -> Iterator[Path]:
         raise SourceError(f"cannot write: {error.strerror or error}", where=str(path), hint=hint) from None
 
 
-def _jsonl(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+def _jsonl(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase], ruled: bool) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def _csv(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+def _csv(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase], ruled: bool) -> None:
     with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
-        table = csv.DictWriter(file, list(_columns(fields)))
+        table = csv.DictWriter(file, list(_columns(fields, ruled)))
         table.writeheader()
         for line in lines:
             row = _flat(line, fields)
             table.writerow({name: json.dumps(cell) if isinstance(cell, list) else cell for name, cell in row.items()})
 
 
-def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase]) -> None:
+def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str, FieldBase], ruled: bool) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     kinds = {"text": pa.string(), "number": pa.float64(), "place": pa.int64(), "places": pa.list_(pa.int64())}
-    schema = pa.schema([(name, kinds[kind]) for name, kind in _columns(fields).items()])
+    schema = pa.schema([(name, kinds[kind]) for name, kind in _columns(fields, ruled).items()])
     flat = [_flat(line, fields) for line in lines]
     columns = [
         pa.array([row.get(name) for row in flat], kind) for name, kind in zip(schema.names, schema.types, strict=True)
@@ -104,19 +114,22 @@ def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
 
 
-def _columns(fields: Mapping[str, FieldBase]) -> dict[str, Literal["text", "number", "place", "places"]]:
+def _columns(fields: Mapping[str, FieldBase], ruled: bool) -> dict[str, Literal["text", "number", "place", "places"]]:
     """The columns of a table of tags, and what stands in them."""
     columns: dict[str, Literal["text", "number", "place", "places"]] = dict.fromkeys(OUTPUT_COLUMNS, "text")
     for name, field in fields.items():
         value, probability, *ends = columns_of(name)
         columns |= {value: "text", probability: "number"}
         columns |= dict.fromkeys(ends, "places" if takes_spans(field) and takes_several(field) else "place")
-    return columns
+    return columns | dict.fromkeys(RULE_COLUMNS if ruled else (), "text")
 
 
 def _flat(line: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str, Any]:
     """A line as one row of a table; values that are not text are written as JSON, places of a list as lists."""
     row = {key: value for key, value in line.items() if key in OUTPUT_COLUMNS}
+    made = {name: tag["corrections"] for name, tag in line["tags"].items() if "corrections" in tag}
+    for column, told in zip(RULE_COLUMNS, (made, line.get("conflicts")), strict=True):
+        row |= {column: json.dumps(told, ensure_ascii=False)} if told else {}
     for name, tag in line["tags"].items():
         value, proof = tag["value"], tag.get("evidence")
         text = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)

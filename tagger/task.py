@@ -5,6 +5,7 @@ prompts/category/
   prompt.jinja     how it is said
   examples.jsonl   right answers to show
   plan.toml        how it is asked (optional)
+  rules.toml       what the house knows about values (optional)
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from tagger.errors import TaskError
 from tagger.example import Example, example_of, read_examples
 from tagger.plan import Plan, default_plan, load_plan, validation_text
 from tagger.record import Column, Record
+from tagger.rulebook import RuleBook
+from tagger.rulefile import RULES, load_rules
 from tagger.schema import Field, FieldBase
 from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
@@ -35,6 +38,8 @@ from tagger.template import check_template, environment
 DEFAULT_TEMPLATE = "_default/prompt.jinja"
 OUTPUT_COLUMNS = ("id", "outcome", "reason", "same_as", "task", "task_version", "plan", "model", "adapter", "engine")
 """Columns of a table of tags that no field may take."""
+RULE_COLUMNS = ("corrections", "conflicts")
+"""Those that the table of a task with rules has besides."""
 
 
 class When(BaseModel):
@@ -76,6 +81,7 @@ class Task:
     examples: tuple[Example, ...]
     plan: Plan
     folder: Path | None = None
+    rules: RuleBook | None = None
 
     @property
     def fields(self) -> Mapping[str, FieldBase]:
@@ -92,11 +98,12 @@ class Task:
 
     @cached_property
     def version(self) -> str:
-        """Twelve hex digits over template (with includes), fields, columns and examples."""
+        """Twelve hex digits over template (with includes), fields, columns, examples and rules."""
         parts = [
             self.definition.model_dump_json(exclude={"adapter", "plan", "target"}),
             self.template_source,
             json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
+            *([self.rules.text] if self.rules else []),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
@@ -108,6 +115,12 @@ class Task:
         """The value of the `when` column: records of one group are asked the same fields. "" without `when`."""
         when = self.definition.when
         return record.values[when.column] if when else ""
+
+    def apart(self, record: Record) -> str:
+        """What records have to share for one answer to serve both: the values that decide what is asked, and which
+        rules hold."""
+        columns = self.rules.columns if self.rules else ()
+        return "\0".join([self.group(record), *(record.values[name] for name in columns)])
 
     def read_examples(self, path: Path) -> list[Example]:
         """Labelled rows of a JSONL file as examples of this task; TaskError at the first that is none."""
@@ -218,7 +231,10 @@ def _build(
         compiled = env.get_template(template)
     except jinja2.TemplateError as error:
         raise TaskError(f"template: {error}", where=where) from None
-    return Task(task_id, definition, compiled, source, examples, plan, folder)
+    rules = load_rules(folder / RULES, definition.fields, definition.columns) if folder else None
+    if rules:
+        _check_rules(rules, definition.fields, examples, folder)
+    return Task(task_id, definition, compiled, source, examples, plan, folder, rules)
 
 
 def _find(name: str | Path) -> Path:
@@ -293,6 +309,22 @@ def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
     taken = {*OUTPUT_COLUMNS} | {column for name in fields for column in columns_of(name)[1:]}
     if clash := [name for name in fields if name in taken]:
         raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
+
+
+def _check_rules(
+    rules: RuleBook, fields: Mapping[str, FieldBase], examples: tuple[Example, ...], folder: Path | None
+) -> None:
+    """Raise TaskError for a field with the name of a column of rules, and for an example that breaks one: it would
+    teach what is withheld."""
+    where = str(folder)
+    if clash := [name for name in RULE_COLUMNS if name in fields]:
+        told = f"field {clash[0]!r} has the name of a column that a task with rules has in a table of tags"
+        raise TaskError(told, where=where, hint="rename it")
+    for number, example in enumerate(examples, start=1):
+        if broken := rules.broken(example.record.values, example.answer):
+            told = f"example {number} breaks the rule {broken.rule!r}: {example.answer.get(broken.field)!r}"
+            hint = f"correct its {broken.field!r}, or the rule in {RULES}"
+            raise TaskError(told, where=f"{where}/examples.jsonl", hint=hint)
 
 
 def _snake(name: str) -> str:

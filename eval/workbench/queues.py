@@ -29,8 +29,9 @@ from tagger.record import Record
 from tagger.result import Tagging
 from tagger.task import Task
 
-Kind = Literal["doubtful", "abstained", "rejected", "drifted", "sampled", "disputed", "label errors"]
-"""doubtful: the least probable value first; abstained: a value was withheld; rejected: no tags, in the order of the
+Kind = Literal["doubtful", "abstained", "conflicts", "rejected", "drifted", "sampled", "disputed", "label errors"]
+"""doubtful: the least probable value first; abstained: a value was withheld; conflicts: the task's rules contradict
+what was said or each other, the records with most conflicts first; rejected: no tags, in the order of the
 file; drifted: a value is said more often than in the baseline; sampled: in random order, the only fair one for an
 accuracy; disputed: people disagree; label errors: the tagger is sure of something else than a person has said."""
 QUEUES: tuple[Kind, ...] = get_args(Kind)
@@ -188,6 +189,11 @@ def _abstained(rows: _Rows) -> Iterable[str]:
     return sorted(least, key=lambda name: least[name])
 
 
+def _conflicts(rows: _Rows) -> Iterable[str]:
+    found = {t.id: len(t.conflicts) for t in rows.taggings if t.conflicts}
+    return sorted(found, key=lambda name: found[name], reverse=True)
+
+
 def _rejected(rows: _Rows) -> Iterable[str]:
     return (t.id for t in rows.taggings if t.outcome == "rejected")
 
@@ -285,6 +291,7 @@ def _by_id(found: Iterable[Verdict]) -> dict[str, list[Verdict]]:
 _ORDERS: Mapping[Kind, Callable[[_Rows], Iterable[str]]] = {
     "doubtful": _doubtful,
     "abstained": _abstained,
+    "conflicts": _conflicts,
     "rejected": _rejected,
     "drifted": _drifted,
     "sampled": _sampled,

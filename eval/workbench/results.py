@@ -50,6 +50,19 @@ def shown(value: Any) -> str:
     return ", ".join(map(slices.shown, value)) if isinstance(value, list) else slices.shown(value)
 
 
+def conflict_lines(tagging: Tagging) -> list[str]:
+    """What the task's rules need a person for: the rules by name, and why."""
+    return [f"Rule {' and '.join(one.rules)}: {one.reason}" for one in tagging.conflicts]
+
+
+def correction_lines(tag: Tag) -> list[str]:
+    """What a rule has made of what the model had said."""
+    return [
+        f"Rule {one.rule}: {'nothing' if one.before is None else shown(one.before)} → {shown(one.after)}"
+        for one in tag.corrections
+    ]
+
+
 def row_of(number: int, record: Record | None, tagging: Tagging, names: Sequence[str]) -> dict[str, Any]:
     """A line of the table of results; `record` is None for a row that is none."""
     row: dict[str, Any] = {

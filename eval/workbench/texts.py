@@ -12,12 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from eval.workbench.files import safe_name
 from tagger.errors import TaskError
 from tagger.prompt import render, render_head
 from tagger.questions import showable
 from tagger.record import Record
+from tagger.rulefile import RULES
 from tagger.sinks import write_whole
 from tagger.task import Task, load_task, prompts_folder
 
@@ -25,7 +27,7 @@ Files = Mapping[str, str]
 """Name of a file -> its text."""
 
 DEFINITION, EXAMPLES = "task.toml", "examples.jsonl"
-_OWN = re.compile(r"task\.toml|examples\.jsonl|plan(\.[^/\\:\0]+)?\.toml|[^./\\:\0][^/\\:\0]*\.(tsv|txt|jinja)")
+_OWN = re.compile(r"(task|rules)\.toml|examples\.jsonl|plan(\.[^/\\:\0]+)?\.toml|[^./\\:\0][^/\\:\0]*\.(tsv|txt|jinja)")
 _EXAMPLE = re.compile(rf"({re.escape(EXAMPLES)}:\d+): (.*)")
 _PLACE = re.compile(r"([^:]+)(?::(\d+))?(?:: (.+))?")
 _TOML_LINE = re.compile(r"^not TOML: .*\(at line (\d+)")
@@ -61,7 +63,8 @@ def plain(files: Files) -> dict[str, str]:
     that no file can hold."""
     for name, text in files.items():
         if not _OWN.fullmatch(name):
-            hint = "a task has task.toml, prompt.jinja, examples.jsonl, plan.toml, and files in .tsv, .txt or .jinja"
+            kinds = "task.toml, prompt.jinja, examples.jsonl, plan.toml, rules.toml, and files in .tsv, .txt or .jinja"
+            hint = f"a task has {kinds}"
             raise TaskError(f"{name!r} is no name for a file of a task", where=DEFINITION, hint=hint)
         try:
             text.encode()
@@ -147,25 +150,33 @@ def _placeholder(task: Task) -> Record:
 
 
 def _refuse_others(files: Files) -> None:
-    """Raise TaskError where task.toml is missing or names a file that is not among these: it could be anybody's."""
+    """Raise TaskError where task.toml is missing, or it or the rules name a file that is not among these: it could be
+    anybody's."""
     if DEFINITION not in files:
         raise TaskError("the file is missing", where=DEFINITION, hint="it says what is asked about which columns")
-    try:
-        said = tomllib.loads(files[DEFINITION])
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"not TOML: {error}", where=DEFINITION) from None
+    said = _toml(files, DEFINITION)
     fields = said.get("fields")
     named = {
-        f"fields.{name}.labels": field["labels"]
+        f"{DEFINITION}: fields.{name}.labels": field["labels"]
         for name, field in (fields.items() if isinstance(fields, dict) else ())
         if isinstance(field, dict) and isinstance(field.get("labels"), str)
     }
     if said.get("plan", "plan.toml") != "plan.toml":
-        named["plan"] = said["plan"]
+        named[f"{DEFINITION}: plan"] = said["plan"]
+    lists = _toml(files, RULES).get("brands") if RULES in files else None
+    if isinstance(lists, dict):
+        named |= {f"{RULES}: brands.{name}": file for name, file in lists.items() if isinstance(file, str)}
     for key, file in named.items():
         if file not in files:
             hint = f"the task has the files {', '.join(files)}"
-            raise TaskError(f"there is no file {file!r} in the task", where=f"{DEFINITION}: {key}", hint=hint)
+            raise TaskError(f"there is no file {file!r} in the task", where=key, hint=hint)
+
+
+def _toml(files: Files, name: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(files[name])
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"not TOML: {error}", where=name) from None
 
 
 def _problems(error: TaskError) -> list[Problem]:

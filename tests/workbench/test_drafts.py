@@ -35,14 +35,23 @@ def test_nothing_is_wrong_with_a_shipped_task_and_that_is_said_in_no_time(name: 
 
 
 def test_own_files_are_what_a_task_is_made_of_and_nothing_that_came_of_it(tmp_path: Path) -> None:
-    for name in ("task.toml", "plan.toml", "plan.ab12.toml", "a label list.tsv", "part.jinja", "examples.jsonl"):
+    for name in (
+        "task.toml",
+        "plan.toml",
+        "plan.ab12.toml",
+        "rules.toml",
+        "a label list.tsv",
+        "part.jinja",
+        "examples.jsonl",
+    ):
         (tmp_path / name).write_text("x\r\n", "utf-8")
     for name in ("reviews.jsonl", "draft.toml", ".hidden.tsv", "notes.md", "calibration/model.tsv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x", "utf-8")
 
     assert own_files(tmp_path) == dict.fromkeys(
-        ["a label list.tsv", "examples.jsonl", "part.jinja", "plan.ab12.toml", "plan.toml", "task.toml"], "x\n"
+        ["a label list.tsv", "examples.jsonl", "part.jinja", "plan.ab12.toml", "plan.toml", "rules.toml", "task.toml"],
+        "x\n",
     )
     (tmp_path / "part.jinja").write_bytes(b"\xff")
     with pytest.raises(TaskError, match=r"part.jinja: not UTF-8"):
@@ -77,6 +86,27 @@ def test_a_mistake_is_named_with_its_file_and_line_and_no_path(
     assert message in found[0].message
     assert not any(tempfile.gettempdir() in f"{problem.message}{problem.hint}" for problem in found)
     assert str(prompts_folder()) not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("rules", "file", "line", "message"),
+    [
+        ("[brands]\nbrand = '../../secret.txt'", "rules.toml", None, "brands.brand: there is no file"),
+        ("[brands]\nbrand = 'brands.txt'", "brands.txt", 2, "'acme' stands already for 'Acme'"),
+        ("[synonyms.brand\na = 'b'", "rules.toml", 1, "not TOML"),
+        ("[synonyms.brnd]\na = 'b'", "rules.toml", None, "synonyms.brnd: there is no field 'brnd'"),
+        ("[synonyms.brand]\na = 'b'", None, None, ""),
+    ],
+)
+def test_a_mistake_in_rules_is_named_with_its_place(
+    rules: str, file: str | None, line: int | None, message: str
+) -> None:
+    task = "about = 'x'\n[columns.title]\n[fields.brand]\nkind = 'text'\n"
+
+    found = check({"task.toml": task, "rules.toml": rules, "brands.txt": "Acme\nHP\tacme\n"}, "house")
+
+    assert [(problem.file, problem.line) for problem in found] == ([(file, line)] if file else [])
+    assert all(message in problem.message for problem in found)
 
 
 def test_each_wrong_example_is_a_problem_of_its_own_line() -> None:

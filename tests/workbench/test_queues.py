@@ -13,7 +13,7 @@ from eval.workbench.queues import QUEUES, Kind, accuracy, against, mix, queue
 from eval.workbench.reviews import Review, content
 from tagger.errors import SettingsError, SourceError
 from tagger.record import Column, Record
-from tagger.result import Alternative, Outcome, Provenance, Tag, Tagging
+from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging
 from tagger.schema import LabelField, TextsField
 from tagger.task import Definition, Task
 
@@ -36,6 +36,9 @@ def tagging(
     tag = Tag(value, p) if value else Tag(None, p, abstained=True, alternatives=(Alternative("Tea", p),))
     said = outcome in ("tagged", "abstained")
     return Tagging(name, outcome, {"category": tag, **others} if said else {}, MADE)
+
+
+CONFLICT = Conflict(("implies.1",), ("category",), 'where words is "x", category is "Mate", but it is "Tea"')
 
 
 @dataclass
@@ -89,6 +92,13 @@ def test_withheld_values_and_refused_records_have_queues_of_their_own() -> None:
     assert sorted(queue("sampled", taggings, records, [], frozenset(), task=TASK)) == ["a", "b", "c", "d"]
 
 
+def test_records_that_rules_contradict_most_come_first() -> None:
+    one, two = (CONFLICT,), (CONFLICT, CONFLICT)
+    found = [tagging("a"), replace(tagging("b"), conflicts=one), replace(tagging("c"), conflicts=two)]
+
+    assert Rows(found).queue("conflicts") == ["c", "b"]
+
+
 def test_what_a_person_reviewed_is_not_asked_again_but_a_second_person_may_be() -> None:
     rows = Rows([tagging("a", p=0.1), tagging("b", p=0.2), tagging("c", p=0.3)], {"c": "CUP  a"})
     rows.review("a")
@@ -105,6 +115,8 @@ def test_no_queue_offers_a_test_row(kind: Kind) -> None:
         *(tagging(name, "Coffee", 0.95, words=withheld) for name in "abcdefgh"),
         tagging("i", outcome="rejected"), tagging("j", outcome="rejected"),
     ])  # fmt: skip
+    if kind == "conflicts":
+        rows.taggings = [replace(one, conflicts=(CONFLICT,)) for one in rows.taggings[:3]]
     if kind in ("disputed", "label errors"):
         for name in "ab":
             rows.review(name)

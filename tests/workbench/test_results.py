@@ -5,10 +5,19 @@ from __future__ import annotations
 import csv
 import io
 
-from eval.workbench.results import as_csv, label_mix, marked, outcomes, row_of, said
+from eval.workbench.results import (
+    as_csv,
+    conflict_lines,
+    correction_lines,
+    label_mix,
+    marked,
+    outcomes,
+    row_of,
+    said,
+)
 from tagger.evidence import Evidence
 from tagger.record import Column, Record
-from tagger.result import Alternative, Provenance, Tag, Tagging
+from tagger.result import Alternative, Conflict, Correction, Provenance, Tag, Tagging
 from tagger.schema import LabelField
 from tagger.task import Definition, Task
 
@@ -39,6 +48,15 @@ def test_proofs_that_overlap_are_marked_once() -> None:
 def test_a_guess_that_was_withheld_has_a_question_mark() -> None:
     assert said(Tag(None, 0.4, abstained=True, alternatives=(Alternative("Tea", 0.4),))) == "? Tea"
     assert said(Tag(["a", "b"], 0.9)) == "a, b"
+
+
+def test_what_rules_have_done_is_told_with_their_names() -> None:
+    conflict = Conflict(("a", "b"), ("brand",), "the rules contradict each other")
+    shown = Tagging("1", "tagged", {}, MADE, conflicts=(conflict,))
+    tag = Tag("EU", 0.9, corrections=(Correction("a", None, "EU"), Correction("b", ["x", "y"], {"value": 1})))
+
+    assert conflict_lines(shown) == ["Rule a and b: the rules contradict each other"]
+    assert correction_lines(tag) == ["Rule a: nothing → EU", 'Rule b: x, y → {"value": 1}']
 
 
 def test_few_fields_have_columns_and_many_are_told_in_one() -> None:

@@ -11,7 +11,7 @@ from eval.workbench.access import Person
 from eval.workbench.chosen import chosen_task
 from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import telling
-from eval.workbench.results import marked, said, shown
+from eval.workbench.results import conflict_lines, correction_lines, marked, said, shown
 from eval.workbench.why import Why, why
 from tagger.pipeline import Tagger
 from tagger.record import Record
@@ -53,6 +53,8 @@ class Detail:
             ui.html(text, sanitize=False).classes("turn w-full")  # made by `marked`, which escapes all of the text
         if self._tagging.reason:
             ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").classes("break-words").props("role=alert")
+        for told in conflict_lines(self._tagging):
+            ui.label(told).classes("text-sm text-negative")
         for name, tag in self._tagging.tags.items():
             self._tag(name, tag)
 
@@ -63,8 +65,12 @@ class Detail:
                 ui.label(said(tag)).classes("font-medium grow min-w-0 break-words")
                 ui.label(f"{tag.probability:.0%}").classes("text-sm")
                 ui.button("Why?", on_click=lambda: self._ask(name)).props(f'flat dense aria-label="Why {name}?"')
+            for told in correction_lines(tag):
+                ui.label(told).classes("text-sm quiet")
             if tag.abstained:
-                ui.label("Too doubtful to say: this is the likeliest guess.").classes("text-sm quiet")
+                ruled = any(name in one.fields[:1] for one in self._tagging.conflicts) if self._tagging else False
+                why_not = "Withheld by a rule" if ruled else "Too doubtful to say"
+                ui.label(f"{why_not}: this is the likeliest guess.").classes("text-sm quiet")
             if tag.inferred:
                 ui.label("This text does not stand in the record: it was inferred.").classes("text-sm quiet")
             for other in tag.alternatives[1 if tag.abstained else 0 :]:

@@ -14,7 +14,7 @@ from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
 from eval.workbench.pages.standing import Uses, how_right
 from eval.workbench.queues import QUEUES, mix, queue
-from eval.workbench.results import marked, shown
+from eval.workbench.results import conflict_lines, marked, shown
 from eval.workbench.reviews import Review, add, content, reviews, test_contents
 from eval.workbench.trial import Trial, earlier, heads
 from tagger.errors import TaggerError
@@ -26,6 +26,7 @@ ABOUT = {
     "sampled": "a random sample: the fair one for an accuracy",
     "doubtful": "the least probable first",
     "abstained": "what the tagger would not say",
+    "conflicts": "what the rules contradict, or cannot place",
     "rejected": "what could not be tagged",
     "drifted": "values that come more often than in the rows tried before",
     "disputed": "where reviewers disagree",
@@ -144,6 +145,8 @@ class Reviewing:
             ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
+        for line in conflict_lines(tagging):
+            ui.label(line).classes("text-sm text-negative")
         known = self.verdicts.get(content(record), [])
         for review in known:
             answer = ", ".join(f"{name}: {shown(value)}" for name, value in review.answer.items())
