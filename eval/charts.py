@@ -9,15 +9,18 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, chop_cells
 
 COLOURS = {"#111101": "--ink", "#777701": "--soft", "#dddd01": "--line", "#115501": "--accent", "#993301": "--wrong"}
@@ -69,6 +72,52 @@ def coverage_chart(curve: Sequence[Mapping[str, Any]]) -> Markup:
 
 
 @rc_context(STYLE)
+def time_chart(
+    name: str, starts: Sequence[date], shares: Sequence[Mapping[str, Any] | None], marked: int | None
+) -> Markup:
+    """A share over time, with its interval as a band; the period at place `marked` stands out."""
+    known = [(start, found) for start, found in zip(starts, shares, strict=True) if found]
+    days = [start for start, _ in known]
+    low, value, high = ([found[part] for _, found in known] for part in ("low", "value", "high"))
+    canvas, axes = _small(max(high))
+    axes.fill_between(days, low, high, color=ACCENT, alpha=0.15, linewidth=0)  # type: ignore[arg-type]
+    axes.plot(days, value, "o-", color=ACCENT, markersize=3, linewidth=1.2, clip_on=False)  # type: ignore[arg-type]
+    if marked is not None and (found := shares[marked]):
+        axes.plot([starts[marked]], [found["value"]], "o", color=WRONG, markersize=5.5, clip_on=False)  # type: ignore[list-item]
+    locator = AutoDateLocator(minticks=2, maxticks=6)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
+    axes.set_ylim(0)
+    return _svg(canvas, name, "Share over time")
+
+
+@rc_context(STYLE)
+def interval_chart(
+    name: str, labels: Sequence[str], figures: Sequence[Mapping[str, Any] | None], marked: Collection[int], about: str
+) -> Markup:
+    """A line for each label: its figure as a dot with its interval; those at places `marked` stand out."""
+    short = [label if cell_len(label) <= 34 else f"{chop_cells(label, 33)[0]}…" for label in labels]
+    edge, side = 4.7 * max(map(cell_len, short)) + 14, 15.0 * len(labels)
+    wide, high = edge + 240, side + 34
+    canvas = Canvas(figsize=(wide / POINTS, high / POINTS))
+    axes = canvas.add_axes((edge / wide, 28 / high, 226 / wide, side / high))
+    for place, found in enumerate(figures):
+        if found:
+            colour = WRONG if place in marked else ACCENT
+            axes.hlines(place, found["low"], found["high"], color=colour, linewidth=2, alpha=0.45)
+            axes.plot(found["value"], place, "o", color=colour, markersize=4)
+    axes.set(ylim=(len(labels) - 0.5, -0.5), xlabel=about)
+    least, most = axes.get_xlim()
+    axes.set_xlim(0 if least >= 0 or min(f["low"] for f in figures if f) >= 0 else least, most)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
+    axes.set_yticks(range(len(labels)), short)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.grid(axis="x")
+    return _svg(canvas, name, about)
+
+
+@rc_context(STYLE)
 def confusion_chart(name: str, labels: Sequence[str], table: Sequence[Sequence[int]], **_: Any) -> Markup:
     """A cell for each pair of labels: its row is the right one, its column the answered one."""
     short = [label if cell_len(label) <= 26 else f"{chop_cells(label, 25)[0]}…" for label in labels]
@@ -102,6 +151,17 @@ def _axes(across: str, up: str, least: float) -> tuple[Canvas, Axes]:
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.locator_params(nbins=6, steps=[1, 2, 5, 10])  # whole per cents
     axes.grid()
+    return canvas, axes
+
+
+def _small(most: float) -> tuple[Canvas, Axes]:
+    """The axes of a share between 0 and `most`."""
+    canvas = Canvas(figsize=(300 / POINTS, 130 / POINTS), layout="constrained")
+    axes = canvas.add_subplot()
+    axes.set_ylim(0, max(most, 0.01))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.locator_params(axis="y", nbins=4, steps=[1, 2, 5, 10])
+    axes.grid(axis="y")
     return canvas, axes
 
 

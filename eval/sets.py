@@ -143,8 +143,7 @@ def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
 def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example]:
     """All rows of a split ("train", "dev" or "test") as examples, in the order of the files; a set may have no train
     rows."""
-    files = [found.home(root) / folder / f"{split}.jsonl" for folder in found.folders]
-    files = [file for file in files if split != "train" or file.is_file()]
+    files = files_of(found, root, split)
     if not found.renamed:
         return [row for file in files for row in task.read_examples(file)]
     examples = []
@@ -157,6 +156,12 @@ def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example
             again = {**row, "labels": gold}
             examples.append(example_of(again, f"{file}:{number}", number, task.columns, task.asked, "labels"))
     return examples
+
+
+def files_of(found: LabelledSet, root: Path, split: str) -> list[Path]:
+    """The files of a split; a set may have no train rows."""
+    files = [found.home(root) / folder / f"{split}.jsonl" for folder in found.folders]
+    return [file for file in files if split != "train" or file.is_file()]
 
 
 def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:

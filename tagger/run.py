@@ -79,9 +79,9 @@ def tag_file(
 
     `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). Values on a
     `blocklist` do not go out; the answers that are kept still have them. `command` is kept for whoever gives it again.
-    `progress` hears how far it is, after every batch; once `stop` says so, nothing more is asked. Raises SourceError for
-    a source that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for an
-    engine that cannot be brought back.
+    `progress` hears how far it is, after every batch; once `stop` says so, nothing more is asked. Raises SourceError
+    for a source that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for
+    an engine that cannot be brought back.
     """
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         hint = "choose an --out beside it"

@@ -54,7 +54,7 @@ def test_comments_and_empty_lines_are_no_entries_and_lines_are_counted(tmp_path:
     assert found.line("gunmetal") is None
     with pytest.raises(SourceError, match="holds no entry"):
         listed(tmp_path, "# nothing\n \n")
-    (tmp_path / "list.txt").write_bytes("枪".encode("gb18030"))
+    (tmp_path / "list.txt").write_bytes("仿真枪支".encode("gb18030"))
     with pytest.raises(SourceError, match="not UTF-8"):
         load_blocklist(tmp_path / "list.txt")
     with pytest.raises(SourceError, match="no such blocklist"):
