@@ -68,7 +68,7 @@ def facts(
     records = {example.record.id: example.record.values for example in examples}
     return {
         "header": run.header.model_dump(mode="json"),
-        "made": _made(run.header),
+        "made": made_of(run.header),
         "notes": _notes(run, task),
         "figures": [_metric(m) for m in metrics(task, found, examples, spans)],
         "values": {kind: kinds[kind] for kind in get_args(Kind)},
@@ -149,7 +149,7 @@ def plan_in_words(head: Header) -> str:
     return "; ".join(parts)
 
 
-def _made(head: Header) -> dict[str, str]:
+def made_of(head: Header) -> dict[str, str]:
     """What made a run, in words."""
     said = {
         "labelled rows": f"{head.set}, {head.split}",

@@ -164,6 +164,18 @@ def files_of(found: LabelledSet, root: Path, split: str) -> list[Path]:
     return [file for file in files if split != "train" or file.is_file()]
 
 
+def splits_of(
+    name: str, task: Task, data: list[Path] | None, shots: list[Path] | None, root: Path | None
+) -> dict[str, list[Example]]:
+    """All labelled rows by what they are called: the splits of a public set that are there, or own files by role."""
+    if root:
+        found = SETS[name]
+        there = [s for s in ("train", "dev", "test") if all(file.is_file() for file in files_of(found, root, s))]
+        return {split: each for split in there if (each := rows(task, found, root, split))}
+    own = {"shown or heard (--shots)": read_all(task, shots or []), "judged (--data)": read_all(task, data or [])}
+    return {role: each for role, each in own.items() if each}
+
+
 def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:
     """By id, where the values of a row stand: (field, start, end). SourceError for a set that does not say."""
     if not found.spans:
