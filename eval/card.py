@@ -106,8 +106,8 @@ def data_sheet(task: Task, composition: Sequence[Facts], judged: Sequence[Judged
 def limits(task: Task, judged: Sequence[Judged]) -> list[str]:
     """What the facts at hand do not bear out."""
     return [f"{one.name}: {limit}" for one in judged for limit in _limits(task, one)] + [
-        "Other rows than those that were judged, other sellers, later months: not measured here. Whether tags still look "
-        "alike, python -m eval drift and python -m eval trends say.",
+        "Other rows than those that were judged, other sellers, later months: not measured here. Whether tags still "
+        "look alike, python -m eval drift and python -m eval trends say.",
     ]
 
 
