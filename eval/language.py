@@ -18,6 +18,7 @@ def language(text: str) -> str:
 
     Scripts alone are looked at: French is "English" here. A column that says the language says it better.
     """
+    text = unicodedata.normalize("NFKC", text)
     if len(_KANA.findall(text)) > 1:
         return "Japanese"
     if _HANGUL.search(text):

@@ -147,5 +147,8 @@ def test_the_command_writes_both(tmp_path: Path, tea_run: Run, rows: list[Exampl
     assert card.startswith(f"# Model card: category, version {load_task('category').version}\n")
     assert "sliced by language, category, length, seller" in card
     assert "### judged (--data)" in (tmp_path / "c" / "data-sheet.md").read_text("utf-8")
+    (tmp_path / "zh.jsonl").write_text(
+        json.dumps({"id": "1", "text": "茶", "labels": {"category": "水果"}}) + "\n", "utf-8"
+    )
     with pytest.raises(SourceError, match="one of task 'category', not of 'zh"):
-        command("zh_sentiment", [tmp_path / "run.jsonl.gz"], data=[tmp_path / "rows.jsonl"], folder=tmp_path)
+        command("zh_category", [tmp_path / "run.jsonl.gz"], data=[tmp_path / "zh.jsonl"], folder=tmp_path)

@@ -53,7 +53,7 @@ def test_a_slice_that_errs_more_is_told_with_both_sides(category: Task) -> None:
     assert (error.rows, error.there, error.rest) == (60, share(30, 60), share(6, 120))
     assert error.told
     assert error.sentence == (
-        "seller: x: 50.0% of what is said is wrong, elsewhere 5.0% (+45.0 points [+31.5, +57.2]). "
+        "seller: x: 50.0% of what is said is wrong, elsewhere 5.0% (+45.0 points [+31.6, +57.6]). "
         "It errs more here than elsewhere."
     )
     assert of(found, "seller: y", "error").sentence.endswith("It errs less here than elsewhere.")
@@ -77,7 +77,7 @@ def test_a_gap_that_chance_may_have_brought_says_how_many_rows_would_tell(catego
     error = of(found, "seller: x", "error")
     assert not error.told
     assert error.more_rows is not None
-    assert 300 < error.more_rows < 1000
+    assert 900 < error.more_rows < 1300  # by the formula for two shares, with six tests: about 1,050
     assert "more labelled rows of this slice" in error.sentence
     # With as many rows at the same shares it is told indeed.
     times = 1 + error.more_rows // 40
@@ -143,6 +143,7 @@ def test_values_of_one_record_count_as_one_record() -> None:
         ("чай зелёный", "Cyrillic script"),
         ("شاي أخضر", "Arabic script"),
         ("123 №5", "English"),
+        ("ＳＥＮＣＨＡ", "English"),
         ("", "English"),
     ],
 )
@@ -170,7 +171,7 @@ def recorded(tmp_path: Path) -> Path:
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
     def say(prompt) -> dict[str, float]:  # type: ignore[no-untyped-def]
-        return {"Coffee" if prompt.record.startswith("bad") else "Tea": 0.8, "Soup": 0.2}
+        return {"Coffee": 0.8, "Tea": 0.2} if prompt.record.startswith("bad") else {"Tea": 0.8, "Coffee": 0.2}
 
     task = load_task("category")
     tagger = Tagger(task, engine=ScriptedEngine(say), calibrated=False)
