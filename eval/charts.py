@@ -96,7 +96,7 @@ def interval_chart(
     name: str, labels: Sequence[str], figures: Sequence[Mapping[str, Any] | None], marked: Collection[int], about: str
 ) -> Markup:
     """A line for each label: its figure as a dot with its interval; those at places `marked` stand out."""
-    short = [label if cell_len(label) <= 34 else f"{chop_cells(label, 33)[0]}…" for label in labels]
+    short = [label if cell_len(label) <= 46 else f"{chop_cells(label, 45)[0]}…" for label in labels]
     edge, side = 4.7 * max(map(cell_len, short)) + 14, 15.0 * len(labels)
     wide, high = edge + 240, side + 34
     canvas = Canvas(figsize=(wide / POINTS, high / POINTS))

@@ -26,7 +26,7 @@ from tagger.task import Task
 
 Measure = Literal["error", "coverage", "overconfidence"]
 """error: share of the values said that is wrong or invented; coverage: share of the values asked for that is said,
-those rightly absent aside; overconfidence: mean probability of the values said less the share of them that is right."""
+those that are rightly none aside; overconfidence: mean probability of the values said less the share of them that is right."""
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 LEAST_ROWS = 10
 """Records of a slice, and of the rest, from which on a gap is tested."""
@@ -119,9 +119,10 @@ def _table(found: Sequence[Verdict], records: Mapping[str, int]) -> np.ndarray:
     table = np.zeros((len(records), len(MEASURES), 2))
     for verdict in found:
         wrong, right = verdict.kind in ("wrong", "invented"), verdict.kind == "right"
+        nothing = verdict.kind == "absent" or (verdict.kind == "abstained" and verdict.gold is None)
         table[records[verdict.id]] += [
             (wrong, verdict.said),
-            (verdict.said, verdict.kind != "absent"),
+            (verdict.said, not nothing),
             (verdict.said and verdict.p - right, verdict.said),
         ]
     return table

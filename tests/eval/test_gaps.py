@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,17 @@ def test_a_slice_that_is_silent_more_often_is_told(category: Task) -> None:
 
     assert of(found, "seller: x", "coverage").sentence.endswith("It is silent more often here.")
     assert of(found, "seller: x", "error").difference.value == 0
+
+
+def test_a_guess_rightly_withheld_is_no_silence(category: Task) -> None:
+    rows = [
+        *(verdict(n, "right") for n in range(40)),
+        *(replace(verdict(n, "abstained"), gold=None) for n in range(40, 60)),
+    ]
+
+    found = gaps(rows, [labelled(n) for n in range(60)], category, {"seller": {f"{n}": f"{n % 2}" for n in range(60)}})
+
+    assert of(found, "seller: 0", "coverage").there == share(20, 20)
 
 
 def test_a_gap_that_chance_may_have_brought_says_how_many_rows_would_tell(category: Task) -> None:
@@ -208,5 +220,5 @@ def test_slices_and_report_take_columns_too(recorded: Path) -> None:
     evaluated(recorded, "report", "--by", "seller", "--bands", "price", "--out", str(recorded))
 
     known = json.loads((recorded / "report.json").read_text("utf-8"))
-    assert {"seller: y", "price: 4 of 4, over 90"} <= {one["slice"] for one in known["slices"]}
+    assert {"seller: y", "price: 4 of 4, over 89"} <= {one["slice"] for one in known["slices"]}
     assert known["notes"] == ["1 row has no number in 'price', left out here; the first is '0': 'dear'."]
