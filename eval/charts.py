@@ -17,7 +17,6 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
@@ -41,6 +40,8 @@ STYLE: dict[Any, Any] = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
 }
+MOST_TICKS = 5
+"""Periods that are named below a chart."""
 POINTS = 72
 """Of an inch: what a chart is measured in."""
 
@@ -73,21 +74,20 @@ def coverage_chart(curve: Sequence[Mapping[str, Any]]) -> Markup:
 
 @rc_context(STYLE)
 def time_chart(
-    name: str, starts: Sequence[date], shares: Sequence[Mapping[str, Any] | None], marked: int | None
+    name: str, periods: Mapping[str, date], shares: Sequence[Mapping[str, Any] | None], marked: int | None
 ) -> Markup:
-    """A share over time, with its interval as a band; the period at place `marked` stands out."""
-    known = [(start, found) for start, found in zip(starts, shares, strict=True) if found]
-    days = [start for start, _ in known]
+    """A share over periods (by name, with their first days), its interval as a band; that at place `marked` stands
+    out."""
+    days = [start.toordinal() for start in periods.values()]
+    known = [(day, found) for day, found in zip(days, shares, strict=True) if found]
     low, value, high = ([found[part] for _, found in known] for part in ("low", "value", "high"))
     canvas, axes = _small(max(high))
-    axes.fill_between(days, low, high, color=ACCENT, alpha=0.15, linewidth=0)  # type: ignore[arg-type]
-    axes.plot(days, value, "o-", color=ACCENT, markersize=3, linewidth=1.2, clip_on=False)  # type: ignore[arg-type]
+    axes.fill_between([day for day, _ in known], low, high, color=ACCENT, alpha=0.15, linewidth=0)
+    axes.plot([day for day, _ in known], value, "o-", color=ACCENT, markersize=3, linewidth=1.2, clip_on=False)
     if marked is not None and (found := shares[marked]):
-        axes.plot([starts[marked]], [found["value"]], "o", color=WRONG, markersize=5.5, clip_on=False)  # type: ignore[list-item]
-    locator = AutoDateLocator(minticks=2, maxticks=6)
-    axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.set_ylim(0)
+        axes.plot(days[marked], found["value"], "o", color=WRONG, markersize=5.5, clip_on=False)
+    told = sorted({round(place) for place in np.linspace(0, len(days) - 1, MOST_TICKS)})
+    axes.set_xticks([days[place] for place in told], [list(periods)[place] for place in told])
     return _svg(canvas, name, "Share over time")
 
 

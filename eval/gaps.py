@@ -25,8 +25,8 @@ from tagger.example import Example
 from tagger.task import Task
 
 Measure = Literal["error", "coverage", "overconfidence"]
-"""error: share of the values said that is wrong or invented; coverage: share of the values asked for that is said,
-those that are rightly none aside; overconfidence: mean probability of the values said less the share of them that is right."""
+"""error: share of the values said that is wrong or invented; coverage: share of the values asked for that is said, those
+that are rightly none aside; overconfidence: mean probability of the values said less the share of them that is right."""
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 LEAST_ROWS = 10
 """Records of a slice, and of the rest, from which on a gap is tested."""
@@ -175,7 +175,7 @@ def _chances(table: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[tuple[s
 
 def _difference(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """The measures of a part less those of the rest."""
-    return _ratio(part) - _ratio(whole - part)
+    return np.subtract(_ratio(part), _ratio(whole - part))
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:
@@ -197,8 +197,8 @@ def _more(one: Gap, tests: int) -> int | None:
 
     The error of a gap shrinks with the root of the rows.
     """
-    error = (one.difference.high - one.difference.low) / (2 * norm.isf(LEVEL / 2))
-    spreads = norm.isf(LEVEL / tests / 2) + norm.isf(1 - POWER)
+    error = (one.difference.high - one.difference.low) / (2 * float(norm.isf(LEVEL / 2)))
+    spreads = float(norm.isf(LEVEL / tests / 2) + norm.isf(1 - POWER))
     if abs(one.difference.value) * FAR**0.5 <= spreads * error:
         return None
     return max(1, ceil(one.rows * (spreads * error / one.difference.value) ** 2) - one.rows)

@@ -54,7 +54,7 @@ def columns_of(
     a reader has to know of rows in none. SourceError for a column that is not there."""
     files = files_of(SETS[task], root, run.header.split) if root else data or []
     found: dict[str, Mapping[str, str]] = {name: by_value(labelled_cells(files, name)).of for name in by or ()}
-    notes = []
+    notes: list[str] = []
     for name in bands or ():
         banded = by_band(labelled_cells(files, name))
         found[name], notes = banded.of, [*notes, *banded.told(name, "number")]

@@ -122,7 +122,9 @@ def counted(lines: Iterable[Mapping[str, Any]], of: Mapping[str, str], known: It
 
 def trends(found: Counted, *, ordered: bool) -> Trends:
     """The shares of what was counted, and what moved; `ordered` groups are periods."""
-    shares = {OUTCOME: {name: _outcome(found, name) for name in OUTCOMES if any(o == name for _, o in found.outcomes)}}
+    shares: dict[str, dict[str, list[Cell]]] = {}
+    there = [name for name in OUTCOMES if any(outcome == name for _, outcome in found.outcomes)]
+    shares[OUTCOME] = {name: _outcome(found, name) for name in there}
     for name, values in found.values.items():
         shares[name] = dict(_shares(found, name, values))
     movers, tests = _movers(found.groups, shares, ordered=ordered)

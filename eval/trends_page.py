@@ -99,7 +99,7 @@ def _chart(
     name: str, shares: Sequence[Facts | None], names: Sequence[str], marked: int | None, ordered: bool
 ) -> Markup:
     if ordered:
-        return time_chart(name, [start_of(group) for group in names], shares, marked)
+        return time_chart(name, {group: start_of(group) for group in names}, shares, marked)
     return interval_chart(name, names, shares, () if marked is None else (marked,), "share of the rows")
 
 
