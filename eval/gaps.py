@@ -25,8 +25,9 @@ from tagger.example import Example
 from tagger.task import Task
 
 Measure = Literal["error", "coverage", "overconfidence"]
-"""error: share of the values said that is wrong or invented; coverage: share of the values asked for that is said, those
-that are rightly none aside; overconfidence: mean probability of the values said less the share of them that is right."""
+"""error: share of the values said that is wrong or invented; coverage: share of the values asked for that is said,
+those that are rightly none aside; overconfidence: mean probability of the values said less the share of them that is
+right."""
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 LEAST_ROWS = 10
 """Records of a slice, and of the rest, from which on a gap is tested."""
