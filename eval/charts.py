@@ -40,7 +40,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
 }
-MOST_TICKS = 5
+MOST_TICKS = 6
 """Periods that are named below a chart."""
 POINTS = 72
 """Of an inch: what a chart is measured in."""
@@ -104,8 +104,8 @@ def interval_chart(
     for place, found in enumerate(figures):
         if found:
             colour = WRONG if place in marked else ACCENT
-            axes.hlines(place, found["low"], found["high"], color=colour, linewidth=2, alpha=0.45)
-            axes.plot(found["value"], place, "o", color=colour, markersize=4)
+            axes.hlines(place, found["low"], found["high"], color=colour, linewidth=2, alpha=0.45, clip_on=False)
+            axes.plot(found["value"], place, "o", color=colour, markersize=4, clip_on=False)
     axes.set(ylim=(len(labels) - 0.5, -0.5), xlabel=about)
     least, most = axes.get_xlim()
     axes.set_xlim(0 if least >= 0 or min(f["low"] for f in figures if f) >= 0 else least, most)

@@ -176,7 +176,7 @@ def _chances(table: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[tuple[s
 
 def _difference(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """The measures of a part less those of the rest."""
-    return np.subtract(_ratio(part), _ratio(whole - part))
+    return np.asarray(_ratio(part) - _ratio(whole - part))
 
 
 def _ratio(sums: np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def as_markdown(known: Facts) -> str:
     parts = [f"# Trends: {markdown_cell(known['made']['tags'])}", *map(markdown_cell, known["notes"])]
     parts.append("## What made it\n\n" + markdown_table([{"what": k, "is": v} for k, v in known["made"].items()]))
     told = "\n".join(f"- {markdown_cell(one['sentence'])}" for one in known["movers"])
-    parts.append(f"## What moved\n\n{told or nothing(known)}")
+    parts.append(f"## What {'moved' if known['ordered'] else 'differs'}\n\n{told or nothing(known)}")
     for one in known["fields"]:
         shown = one["values"][:MOST_COLUMNS]
         lines = [
