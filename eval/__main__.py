@@ -1,5 +1,5 @@
 """python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth|
-baseline|drift|injection|soak|callers|int8|repeats"""
+baseline|drift|trends|gaps|card|injection|soak|callers|int8|repeats"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import typer
 
 from eval.baseline import baseline, drift
 from eval.cli_bench import bench, callers, growth, int8, repeats, soak
+from eval.cli_pages import card, gaps, trends
 from eval.cli_rows import floor, plan, recall, run
 from eval.cli_runs import again, calibrate, compare, gains, report, robust, slices, table
 from eval.injection import injection
@@ -30,6 +31,9 @@ for command in (
     growth,
     baseline,
     drift,
+    trends,
+    gaps,
+    card,
     injection,
     soak,
     callers,

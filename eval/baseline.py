@@ -42,7 +42,7 @@ def fit(run: Run, task: Task, promise: float | None = None) -> Baseline:
     SettingsError for a promise that cannot be made.
     """
     _refuse(run, task)
-    head, calibration = run.header, _calibration(run, task, promise)
+    head, calibration = run.header, calibration_of(run, task, promise)
     window = Window(task.fields, most=None)
     for row in (redo(run, task.fields, calibration) if calibration else run).rows:
         tags = {n: {"value": None if tag.abstained else tag.value, "probability": tag.p} for n, tag in row.tags.items()}
@@ -75,7 +75,7 @@ def _refuse(run: Run, task: Task) -> None:
             raise SourceError(f"the run is of {name} {found}, here it is {own}", hint=hint)
 
 
-def _calibration(run: Run, task: Task, promise: float | None) -> Calibration | None:
+def calibration_of(run: Run, task: Task, promise: float | None) -> Calibration | None:
     """What decides the answers of a tagger that asks as the run has."""
     head, (plan, _, pool) = run.header, run.header.plan.partition("+")
     made = {"task_version": head.task_version, "plan": plan, "model": head.model, "adapter": head.adapter, "pool": pool}

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import PercentFormatter
 from rich.cells import cell_len, chop_cells
 
 COLOURS = {"#111101": "--ink", "#777701": "--soft", "#dddd01": "--line", "#115501": "--accent", "#993301": "--wrong"}
@@ -38,6 +40,8 @@ STYLE: dict[Any, Any] = {
     "xtick.color": SOFT,
     "ytick.color": SOFT,
 }
+MOST_TICKS = 6
+"""Periods that are named below a chart."""
 POINTS = 72
 """Of an inch: what a chart is measured in."""
 
@@ -66,6 +70,51 @@ def coverage_chart(curve: Sequence[Mapping[str, Any]]) -> Markup:
     axes.plot(coverage, precision, color=ACCENT, linewidth=1.5)
     axes.set_xlim(0, 1)
     return _svg(canvas, "coverage", "Share of right answers over share of values answered")
+
+
+@rc_context(STYLE)
+def time_chart(
+    name: str, periods: Mapping[str, date], shares: Sequence[Mapping[str, Any] | None], marked: int | None
+) -> Markup:
+    """A share over periods (by name, with their first days), its interval as a band; that at place `marked` stands
+    out."""
+    days = [start.toordinal() for start in periods.values()]
+    known = [(day, found) for day, found in zip(days, shares, strict=True) if found]
+    low, value, high = ([found[part] for _, found in known] for part in ("low", "value", "high"))
+    canvas, axes = _small(max(high))
+    axes.fill_between([day for day, _ in known], low, high, color=ACCENT, alpha=0.15, linewidth=0)
+    axes.plot([day for day, _ in known], value, "o-", color=ACCENT, markersize=3, linewidth=1.2, clip_on=False)
+    if marked is not None and (found := shares[marked]):
+        axes.plot(days[marked], found["value"], "o", color=WRONG, markersize=5.5, clip_on=False)
+    told = sorted({round(place) for place in np.linspace(0, len(days) - 1, MOST_TICKS)})
+    axes.set_xticks([days[place] for place in told], [list(periods)[place] for place in told])
+    return _svg(canvas, name, "Share over time")
+
+
+@rc_context(STYLE)
+def interval_chart(
+    name: str, labels: Sequence[str], figures: Sequence[Mapping[str, Any] | None], marked: Collection[int], about: str
+) -> Markup:
+    """A line for each label: its figure as a dot with its interval; those at places `marked` stand out."""
+    short = [label if cell_len(label) <= 46 else f"{chop_cells(label, 45)[0]}…" for label in labels]
+    edge, side = 4.7 * max(map(cell_len, short)) + 14, 15.0 * len(labels)
+    wide, high = edge + 240, side + 34
+    canvas = Canvas(figsize=(wide / POINTS, high / POINTS))
+    axes = canvas.add_axes((edge / wide, 28 / high, 226 / wide, side / high))
+    for place, found in enumerate(figures):
+        if found:
+            colour = WRONG if place in marked else ACCENT
+            axes.hlines(place, found["low"], found["high"], color=colour, linewidth=2, alpha=0.45, clip_on=False)
+            axes.plot(found["value"], place, "o", color=colour, markersize=4, clip_on=False)
+    axes.set(ylim=(len(labels) - 0.5, -0.5), xlabel=about)
+    least, most = axes.get_xlim()
+    axes.set_xlim(0 if least >= 0 or min(f["low"] for f in figures if f) >= 0 else least, most)
+    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
+    axes.set_yticks(range(len(labels)), short)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.grid(axis="x")
+    return _svg(canvas, name, about)
 
 
 @rc_context(STYLE)
@@ -102,6 +151,17 @@ def _axes(across: str, up: str, least: float) -> tuple[Canvas, Axes]:
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.locator_params(nbins=6, steps=[1, 2, 5, 10])  # whole per cents
     axes.grid()
+    return canvas, axes
+
+
+def _small(most: float) -> tuple[Canvas, Axes]:
+    """The axes of a share between 0 and `most`."""
+    canvas = Canvas(figsize=(300 / POINTS, 130 / POINTS), layout="constrained")
+    axes = canvas.add_subplot()
+    axes.set_ylim(0, max(most, 0.01))
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+    axes.locator_params(axis="y", nbins=4, steps=[1, 2, 5, 10])
+    axes.grid(axis="y")
     return canvas, axes
 
 

@@ -22,6 +22,12 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")]
 EngineName = Annotated[str, typer.Option("--engine")]
 Record = Annotated[Path, typer.Argument(help="A run file that `run --record` wrote.")]
+By = Annotated[
+    list[str] | None, typer.Option("--by", help="A column of the labelled rows to slice by; may be repeated.")
+]
+Bands = Annotated[
+    list[str] | None, typer.Option("--bands", help="A column of numbers to slice by in four bands; may be repeated.")
+]
 Change = Annotated[str, typer.Option("--change", help=f"Change the judged records: {', '.join(KINDS)}.")]
 Dev = Annotated[list[Path] | None, typer.Option("--dev", help="JSONL of labelled rows to choose on; may be repeated.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="A plan.toml to ask by, instead of the task's own.")]

@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from eval.calibrate import calibrate as fit
-from eval.cli_options import Data, Record, Root, Shots, TaskOrSet
+from eval.cli_options import Bands, By, Data, Record, Root, Shots, TaskOrSet
 from eval.compare import Judged, refuse_other_rows
 from eval.compare import compare as compare_runs
 from eval.figures import auroc, expected_calibration_error
-from eval.judged import rows_of, tagger_of
+from eval.judged import columns_of, rows_of, tagger_of
+from eval.pages import as_json, write_pages
 from eval.record import based_on, read_run, write_run
 from eval.robust import flips
 from eval.run import prompts_of
@@ -86,12 +87,17 @@ def slices(
     suspects: Annotated[
         Path | None, typer.Option("--suspects", help="Write labels that sure answers contradict here (.csv, .jsonl).")
     ] = None,
+    by: By = None,
+    bands: Bands = None,
 ) -> None:
     """Show where a run is right and where it is not: slices of its rows, and the values that it confuses."""
     found = read_run(record)
     loaded, judged, train = rows_of(found, task, data, shots, root)
     told = judge(found, loaded, judged)
-    print_slices(slices_of(told, judged, loaded, train), confusions(told), out)
+    more, notes = columns_of(found, task, data, root, by, bands)
+    print_slices(slices_of(told, judged, loaded, train, more), confusions(told), out)
+    for note in notes:
+        out.print(note, highlight=False, markup=False, soft_wrap=True)
     if suspects:
         doubtful = suspects_of(told, judged, loaded)
         write_suspects(suspects, doubtful)
@@ -121,26 +127,28 @@ def report(
     shots: Shots = None,
     root: Root = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder for report.html, report.json, report.md.")] = Path("."),
+    by: By = None,
+    bands: Bands = None,
 ) -> None:
     """Make a page of a recorded run: figures, curves, confusions, slices and the surest errors with their prompts.
 
     Rows and shots have to be those of the run.
     """
-    from eval.report import as_html, as_json, as_markdown, facts, worst
+    from eval.report import as_html, as_markdown, facts, worst
 
     found = read_run(record)
     loaded, judged, pool = rows_of(found, task, data, shots, root)
     given = judge(found, loaded, judged)
-    parts = [(part.name, part.figure) for part in slices_of(given, judged, loaded, pool)]
+    more, unread = columns_of(found, task, data, root, by, bands)
+    parts = [(part.name, part.figure) for part in slices_of(given, judged, loaded, pool, more)]
     shown = {v.id for v in worst(given)}
     records = [example.record for example in judged if example.record.id in shown]
     prompts = prompts_of(tagger_of(found, loaded, pool), records)
     spans = spans_of(task, root, found.header.split)
     known = facts(found, loaded, judged, given, slices=parts, prompts=prompts, spans=spans)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, write in (("html", as_html), ("json", as_json), ("md", as_markdown)):
-        (folder / f"report.{name}").write_text(write(known), "utf-8")
-    out.print(str(folder / "report.html"), highlight=False, soft_wrap=True)
+    known["notes"] += unread
+    written = write_pages(folder, "report", html=as_html(known), json=as_json(known), md=as_markdown(known))
+    out.print(str(written), highlight=False, soft_wrap=True)
 
 
 def robust(

@@ -49,6 +49,15 @@ def share(hits: int, total: int) -> Figure:
     return Figure(hits / total, float(low), float(high), total)
 
 
+def gap(a: Figure, b: Figure) -> Figure:
+    """`a - b` of figures over different rows, `n` those of `a`; the interval is made of both of theirs (MOVER: Newcombe
+    1998 for shares, Zou and Donner 2008 for others)."""
+    value = a.value - b.value
+    low = value - float(np.hypot(a.value - a.low, b.high - b.value))
+    high = value + float(np.hypot(a.high - a.value, b.value - b.low))
+    return Figure(value, low, high, a.n)
+
+
 def bootstrap(
     found: Sequence[Verdict], figure: Callable[[Counts], float], *, seed: int = 0, published: bool = False
 ) -> Figure:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from eval.groups import by_band, by_value, labelled_cells
 from eval.record import Run, rows_id
 from eval.robust import KINDS, perturbed
-from eval.sets import OWN, load, sample
+from eval.sets import OWN, SETS, files_of, load, sample
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -44,6 +45,20 @@ def rows_of(
     if change in KINDS:
         plain = [perturbed(example, change, head.seed, loaded) for example in plain]
     return loaded, plain, pool
+
+
+def columns_of(
+    run: Run, task: str, data: list[Path] | None, root: Path | None, by: list[str] | None, bands: list[str] | None
+) -> tuple[dict[str, Mapping[str, str]], list[str]]:
+    """The groups of the rows of a run by columns of their files, values (`by`) and bands of numbers (`bands`), and what
+    a reader has to know of rows in none. SourceError for a column that is not there."""
+    files = files_of(SETS[task], root, run.header.split) if root else data or []
+    found: dict[str, Mapping[str, str]] = {name: by_value(labelled_cells(files, name)).of for name in by or ()}
+    notes: list[str] = []
+    for name in bands or ():
+        banded = by_band(labelled_cells(files, name))
+        found[name], notes = banded.of, [*notes, *banded.told(name, "number")]
+    return found, notes
 
 
 def tagger_of(run: Run, task: Task, pool: Sequence[Example]) -> Tagger:

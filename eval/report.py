@@ -12,15 +12,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import isnan
-from pathlib import Path
 from typing import Any, get_args
 
-import jinja2
 import numpy as np
 
 from eval.charts import confusion_chart, coverage_chart, reliability_chart
 from eval.figures import Figure, Metric, bootstrap, coverage_curve, share
 from eval.metrics import metrics, trust
+from eval.pages import Facts, markdown_cell, markdown_table, page
 from eval.record import Header, Run
 from eval.score import Kind, Verdict, counts, outcomes
 from eval.sets import Span
@@ -40,9 +39,6 @@ FORMS = {
     "dense": "as one JSON object with null for absent values",
     "levels": "level by level",
 }
-
-Facts = dict[str, Any]
-"""Plain values, as the JSON has them: shares from 0 to 1, None for what is not defined."""
 
 
 def facts(
@@ -72,7 +68,7 @@ def facts(
     records = {example.record.id: example.record.values for example in examples}
     return {
         "header": run.header.model_dump(mode="json"),
-        "made": _made(run.header),
+        "made": made_of(run.header),
         "notes": _notes(run, task),
         "figures": [_metric(m) for m in metrics(task, found, examples, spans)],
         "values": {kind: kinds[kind] for kind in get_args(Kind)},
@@ -94,23 +90,17 @@ def worst(found: Iterable[Verdict]) -> list[Verdict]:
 
 def as_html(known: Facts) -> str:
     """One page that holds all it needs."""
-    folder = jinja2.FileSystemLoader(Path(__file__).parent)
-    env = jinja2.Environment(loader=folder, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     charts = []
     if known["reliability"]:
         charts = [reliability_chart(known["reliability"]), coverage_chart(known["coverage"])]
-    return env.get_template("report.html.jinja").render(
+    return page(
+        "report.html.jinja",
         r=known,
         one_kind=ONE_KIND,
         charts=charts,
         thresholds=_thresholds(known),
         heat=[confusion_chart(f"confusion{i}", **confusion) for i, confusion in enumerate(known["confusions"])],
     )
-
-
-def as_json(known: Facts) -> str:
-    """All facts; what is not defined is null."""
-    return json.dumps(known, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def as_markdown(known: Facts) -> str:
@@ -128,12 +118,12 @@ def as_markdown(known: Facts) -> str:
         "Slices": known["slices"],
         "Surest wrong answers": [_flat(error) for error in known["errors"]],
     }
-    parts = [f"# {_cell(known['made']['labelled rows'])}", *map(_cell, known["notes"])]
-    parts += [f"## {title}\n\n{_table(rows)}" for title, rows in tables.items() if rows]
+    parts = [f"# {markdown_cell(known['made']['labelled rows'])}", *map(markdown_cell, known["notes"])]
+    parts += [f"## {title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if rows]
     for error in known["errors"]:
         if error["prompt"] is not None:
             fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", error["prompt"]))])
-            parts.append(f"### Prompt of {_cell(error['id'])}\n\n{fence}\n{error['prompt']}\n{fence}")
+            parts.append(f"### Prompt of {markdown_cell(error['id'])}\n\n{fence}\n{error['prompt']}\n{fence}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -159,7 +149,7 @@ def plan_in_words(head: Header) -> str:
     return "; ".join(parts)
 
 
-def _made(head: Header) -> dict[str, str]:
+def made_of(head: Header) -> dict[str, str]:
     """What made a run, in words."""
     said = {
         "labelled rows": f"{head.set}, {head.split}",
@@ -282,15 +272,3 @@ def _taken(field: str, labels: Sequence[str], table: Sequence[Sequence[int]], **
         for answer, times in zip(labels, line, strict=True):
             if times and answer != right:
                 yield {"field": field, "right": right, "answer": answer, "times": times}
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    lines = [[_cell(value) for value in line] for line in (rows[0], *(row.values() for row in rows))]
-    lines.insert(1, ["---"] * len(rows[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: Any) -> str:
-    """A value on one line, with nothing in it that Markdown reads as its own."""
-    text = f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))

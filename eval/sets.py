@@ -143,8 +143,7 @@ def labelled_set(name: str, root: Path) -> tuple[Task, LabelledSet]:
 def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example]:
     """All rows of a split ("train", "dev" or "test") as examples, in the order of the files; a set may have no train
     rows."""
-    files = [found.home(root) / folder / f"{split}.jsonl" for folder in found.folders]
-    files = [file for file in files if split != "train" or file.is_file()]
+    files = files_of(found, root, split)
     if not found.renamed:
         return [row for file in files for row in task.read_examples(file)]
     examples = []
@@ -157,6 +156,24 @@ def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example
             again = {**row, "labels": gold}
             examples.append(example_of(again, f"{file}:{number}", number, task.columns, task.asked, "labels"))
     return examples
+
+
+def files_of(found: LabelledSet, root: Path, split: str) -> list[Path]:
+    """The files of a split; a set may have no train rows."""
+    files = [found.home(root) / folder / f"{split}.jsonl" for folder in found.folders]
+    return [file for file in files if split != "train" or file.is_file()]
+
+
+def splits_of(
+    name: str, task: Task, data: list[Path] | None, shots: list[Path] | None, root: Path | None
+) -> dict[str, list[Example]]:
+    """All labelled rows by what they are called: the splits of a public set that are there, or own files by role."""
+    if root:
+        found = SETS[name]
+        there = [s for s in ("train", "dev", "test") if all(file.is_file() for file in files_of(found, root, s))]
+        return {split: each for split in there if (each := rows(task, found, root, split))}
+    own = {"shown or heard (--shots)": read_all(task, shots or []), "judged (--data)": read_all(task, data or [])}
+    return {role: each for role, each in own.items() if each}
 
 
 def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:

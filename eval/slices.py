@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, fields
@@ -21,6 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.figures import Figure, bootstrap, share
+from eval.language import language
 from eval.score import Verdict, counts, one_value
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -35,10 +35,11 @@ MOST_DOUBTED = 50
 SHOWN = 20
 """Rows of a table that are printed."""
 
-_CJK = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-
 _Grouping = Callable[[str, Example], Iterable[str]]
 """A field and a labelled row -> the names of the slices that the field's verdict is in."""
+More = Mapping[str, Mapping[str, str]]
+"""Columns to slice by as well: the group of each row by its id, by the name of the column (groups.py)."""
+NO_MORE: More = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,19 @@ def terms(found: Sequence[Verdict], task: Task) -> tuple[int, int]:
     return 2 * c.right, c.answered + c.labelled
 
 
-def slices(found: Sequence[Verdict], examples: Sequence[Example], task: Task, train: Sequence[Example]) -> list[Slice]:
+def slices(
+    found: Sequence[Verdict], examples: Sequence[Example], task: Task, train: Sequence[Example], more: More = NO_MORE
+) -> list[Slice]:
     """Every slice of `sliced` with the task's figure."""
-    parts = sliced(found, examples, task, train)
+    parts = sliced(found, examples, task, train, more)
     return [Slice(name, tuple(part), task_figure(part, task)) for name, part in parts.items()]
 
 
 def sliced(
-    found: Sequence[Verdict], examples: Sequence[Example], task: Task, train: Sequence[Example]
+    found: Sequence[Verdict], examples: Sequence[Example], task: Task, train: Sequence[Example], more: More = NO_MORE
 ) -> dict[str, list[Verdict]]:
-    """Verdicts by the name of their slice: language, category, length of the text, value seen in train rows or not,
-    many or few train rows of the value.
+    """Verdicts by the name of their slice: language, category, length of the text, the groups of columns (`more`),
+    value seen in train rows or not, many or few train rows of the value.
 
     The last two look at the right value in its own field. They leave out verdicts on fields for which the row has
     no value, so invented values do not count in them; a list is one value; without train rows they are missing. The
@@ -115,6 +118,7 @@ def sliced(
     rows = {example.record.id: example for example in examples}
     judged = [rows[name].record for name in dict.fromkeys(verdict.id for verdict in found)]
     groupings = [_language(task.columns), _category(task), _length(judged, task.columns)]
+    groupings += [_column(name, groups) for name, groups in more.items()]
     if train:
         groupings += _by_train_rows(train)
     parts: dict[str, list[Verdict]] = {}
@@ -198,7 +202,15 @@ def shown(value: Any) -> str:
 
 def _language(columns: Mapping[str, Column]) -> _Grouping:
     def names(_: str, row: Example) -> Iterable[str]:
-        yield f"language: {'Chinese' if _CJK.search(text_of(row.record, columns)) else 'English'}"
+        yield f"language: {language(text_of(row.record, columns))}"
+
+    return names
+
+
+def _column(column: str, groups: Mapping[str, str]) -> _Grouping:
+    def names(_: str, row: Example) -> Iterable[str]:
+        if row.record.id in groups:
+            yield f"{column}: {groups[row.record.id]}"
 
     return names
 

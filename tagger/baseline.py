@@ -10,21 +10,19 @@ import json
 import re
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tagger.calibration import calibration_file
-from tagger.errors import SourceError, TaskError
+from tagger.errors import TaskError
 from tagger.plan import validation_text
-from tagger.record import Rejected
 from tagger.result import Outcome, Tagging
 from tagger.schema import FieldBase, LabelsField
-from tagger.sinks import read_manifest
-from tagger.sources import rows as rows_of_file
-from tagger.task import Task, columns_of
+from tagger.sinks import tag_lines
+from tagger.task import Task
 
 EDGES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 """Between the ten bins of probabilities: finest at the top, where most answers lie."""
@@ -164,37 +162,10 @@ def bulk_window(folder: Path, task: Task) -> Window:
 
     Raises SourceError for an unfinished run, one of another task or version of it, and for broken files.
     """
-    facts = read_manifest(folder)
-    if (facts["task"], facts["task_version"]) != (task.id, task.version):
-        told = f"tags of task {facts['task']} {facts['task_version']}, this is {task.id} {task.version}"
-        raise SourceError(told, where=str(folder), hint="tag again with the task as it is now")
     window = Window(task.fields, most=None)
-    for name in facts["output"]:
-        try:
-            for line in _lines(folder / name, task.fields):
-                window.add(line)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SourceError(f"not a file of tags: {error!r}", where=str(folder / name)) from None
+    for line in tag_lines(folder, task):
+        window.add(line)
     return window
-
-
-def _lines(path: Path, fields: Mapping[str, FieldBase]) -> Iterator[Mapping[str, Any]]:
-    """The lines of a shard, as far as a window counts them."""
-    columns = {name: columns_of(name)[:2] for name in fields}
-    wanted = ["outcome", *(column for pair in columns.values() for column in pair)]
-    for row in rows_of_file(path, lambda _: wanted):
-        if isinstance(row, Rejected):
-            raise ValueError(row.reason)
-        if path.suffix == ".jsonl":
-            yield row
-            continue
-        tags = {}
-        for name, (value, probability) in columns.items():
-            if row[probability] not in (None, ""):
-                cell = row[value] or None
-                said = json.loads(cell) if cell and isinstance(fields[name], LabelsField) else cell
-                tags[name] = {"value": said, "probability": float(row[probability])}
-        yield {"outcome": row["outcome"], "tags": tags}
 
 
 def _said(asked: FieldBase, value: Any) -> tuple[_Key, ...]:

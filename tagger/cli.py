@@ -15,8 +15,9 @@ from rich.table import Column, Table
 
 from tagger import demo as demo_catalogue
 from tagger import engines, weights
+from tagger.blocklist import hits, load_blocklist
 from tagger.cli_bulk import retry, status, tag
-from tagger.cli_options import EngineName, Mapping, ModelName, ShotsFile, TaskName, err, mapped, out
+from tagger.cli_options import BlocklistFile, EngineName, Mapping, ModelName, ShotsFile, TaskName, err, mapped, out
 from tagger.cli_serve import key, serve
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError, TaggerError
@@ -63,8 +64,10 @@ def render(
 @app.command()
 def check(
     task: Annotated[str | None, typer.Argument(help="A task folder or name; none: list the tasks.")] = None,
+    blocklist: BlocklistFile = None,
 ) -> None:
-    """Check a task folder: every mistake is named with its place."""
+    """Check a task folder: every mistake is named with its place. Exit code 1: it holds what is on the blocklist."""
+    listed, found_on_it = load_blocklist(blocklist) if blocklist else None, []
     table = Table("task", "version", "fields", "examples", "asked as", "about")
     for name in [task] if task else task_names():
         found = load_task(name)
@@ -73,8 +76,14 @@ def check(
             shown.prompts(ask, [found.examples[0].record])
         forms = ", ".join(ask.form for ask in found.plan.ask)
         about = found.definition.about
+        found_on_it += hits(found, listed) if listed else []
         table.add_row(found.id, found.version, str(len(found.fields)), str(len(found.examples)), forms, escape(about))
     out.print(table)
+    for hit in found_on_it:
+        told = f"{hit.where}: {hit.text!r} is on the blocklist ({blocklist}, line {hit.line})"
+        out.print(told, highlight=False, markup=False, soft_wrap=True)
+    if found_on_it:
+        raise typer.Exit(1)
 
 
 @app.command(name="models")

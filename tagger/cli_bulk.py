@@ -23,7 +23,19 @@ from rich.table import Table
 
 from tagger.answers import ANSWERS, Answers, claimed
 from tagger.asking import Asker
-from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, ShotsFile, TaskName, err, mapped, out
+from tagger.blocklist import load_blocklist
+from tagger.cli_options import (
+    BlocklistFile,
+    EngineName,
+    Mapping,
+    ModelName,
+    OutputFormat,
+    ShotsFile,
+    TaskName,
+    err,
+    mapped,
+    out,
+)
 from tagger.errors import SettingsError, SourceError
 from tagger.pipeline import Tagger
 from tagger.run import Progress, refuse_other, tag_file
@@ -66,6 +78,7 @@ class Job(BaseModel):
     on: str | None
     rows: int
     """In the source, roughly."""
+    blocklist: Path | None = None
 
 
 def tag(
@@ -89,12 +102,15 @@ def tag(
     on: Annotated[
         str | None, typer.Option("--on", help="A Ray cluster: ray://HOST:10001, auto, or local; --out is shared.")
     ] = None,
+    blocklist: BlocklistFile = None,
 ) -> None:
     """Tag every row of a file or a folder. Stopped or killed, the same command goes on."""
     loaded, named = load_task(task), mapped(mapping)
     next(catalogue(source, loaded.columns, named))  # what does not fit is found before a model loads
     if shots:
         loaded.read_examples(shots)
+    if blocklist:
+        load_blocklist(blocklist)
     refuse_other(folder, {"task": loaded.id, "task_version": loaded.version})
     if others := left_out(source):
         told = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
@@ -104,6 +120,7 @@ def tag(
         source=source.absolute(), task=_absolute(task), engine=engine, model=model and _absolute(model),
         shots=shots and shots.absolute(), mapping=named, form=form,
         limit=limit, promise=promise, near=near, on=on, rows=min(rows, limit or rows),
+        blocklist=blocklist and blocklist.absolute(),
     )  # fmt: skip
     _do(job, folder)
 
@@ -168,6 +185,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     """Run a job; the answers with the outcome `forget` are dropped once everything is there to get new ones."""
     with claimed(folder):
         pass  # another run is found before a model loads
+    listed = load_blocklist(job.blocklist) if job.blocklist else None
     tagger, asker = _opened(job, folder)
     with claimed(folder), Answers(folder) as answers:
         if (before := _job(answers.fact("command"))) and before.source != job.source:
@@ -179,7 +197,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     with _asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
-            asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
+            blocklist=listed, asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
         )  # fmt: skip
     out.print(_told(done), soft_wrap=True, highlight=False)
     if not done.finished:
@@ -188,6 +206,8 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     out.print(f"manifest: {escape(str(folder / MANIFEST))}", soft_wrap=True)
     for number, first in _refusals(folder) if done.outcomes["rejected"] else ():
         err.print(f"{number:,} rejected, the first: {escape(first)}", soft_wrap=True, highlight=False)
+    if done.withheld:
+        err.print(f"[bold]withheld, on the blocklist:[/] {escape(_counted(done.withheld))}", soft_wrap=True)
     if done.unread:
         unread = escape(", ".join(done.unread))
         err.print(f"[red bold]not read to the end:[/] {unread} (the output says why)", soft_wrap=True)
@@ -210,6 +230,11 @@ def _refusals(folder: Path) -> list[tuple[int, str]]:
                 counts[kind] += 1
                 first.setdefault(kind, reason)
     return [(number, first[kind]) for kind, number in counts.most_common(REASONS)]
+
+
+def _counted(numbers: dict[str, int]) -> str:
+    """Names with how often each was counted."""
+    return ", ".join(f"{number:,} {name}" for name, number in sorted(numbers.items()))
 
 
 def _opened(job: Job, folder: Path) -> tuple[Tagger, Asker | None]:
@@ -239,8 +264,10 @@ def _state(folder: Path) -> dict[str, str]:
         return {"state": "stopped: the same command goes on"}
     facts = read_manifest(folder)
     outcomes = ", ".join(f"{n:,} {outcome}" for outcome, n in facts["outcomes"].items())
+    withheld = facts.get("blocklist", {}).get("withheld")
+    kept_back = {"withheld": f"{_counted(withheld)} (on the blocklist)"} if withheld else {}
     unread = {"not read to the end": ", ".join(facts["unread"])} if facts["unread"] else {}
-    return {"state": "finished", "outcomes": outcomes, "asked": f"{facts['asked']:,} records", **unread}
+    return {"state": "finished", "outcomes": outcomes, "asked": f"{facts['asked']:,} records", **kept_back, **unread}
 
 
 def _told(done: Progress) -> str:

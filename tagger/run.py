@@ -20,6 +20,7 @@ from typing import Any
 
 from tagger.answers import ANSWERS, TOKENS, Answers, claimed, content_key
 from tagger.asking import Answered, Asker, Here
+from tagger.blocklist import Blocklist, screened
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
@@ -48,6 +49,8 @@ class Progress:
     tokens: Counter[str] = field(default_factory=Counter)
     unread: list[str] = field(default_factory=list)
     """Files of a folder that could not be read to their end."""
+    withheld: Counter[str] = field(default_factory=Counter)
+    """Values that a blocklist has kept back, by field."""
     finished: bool = False
     """Whether all rows are in the output; False after a stop."""
 
@@ -65,6 +68,7 @@ def tag_file(
     mapping: Mapping[str, str] | None = None,
     limit: int | None = None,
     near: float | None = None,
+    blocklist: Blocklist | None = None,
     asker: Asker | None = None,
     shard: int = SHARD,
     command: Mapping[str, Any] | None = None,
@@ -73,10 +77,11 @@ def tag_file(
 ) -> Progress:
     """Tag every row of `source`, a file or a folder (or the first `limit`), into `out`.
 
-    `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). `command` is
-    kept for whoever gives it again. `progress` hears how far it is, after every batch; once `stop` says so, nothing
-    more is asked. Raises SourceError for a source that does not fit the task, for an `out` of another run and for what
-    cannot be written, EngineError for an engine that cannot be brought back.
+    `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). Values on a
+    `blocklist` do not go out; the answers that are kept still have them. `command` is kept for whoever gives it again.
+    `progress` hears how far it is, after every batch; once `stop` says so, nothing more is asked. Raises SourceError
+    for a source that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for
+    an engine that cannot be brought back.
     """
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         hint = "choose an --out beside it"
@@ -86,9 +91,8 @@ def tag_file(
         _claim(answers, tagger, out)
         if command is not None:
             answers.note(command=command)
-        run = _Run(
-            tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings=f"{form} {near}"
-        )
+        settings = f"{form} {near}" + (f" {blocklist.id}" if blocklist else "")
+        run = _Run(tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings, blocklist)
         rows = islice(catalogue(source, tagger.task.columns, mapping), limit)
         with suppress(_StoppedError):
             if run.ask.whole:
@@ -149,6 +153,7 @@ class _Run:
     progress: Callable[[Progress], None]
     stop: Callable[[], bool]
     settings: str
+    blocklist: Blocklist | None = None
     done: Progress = field(default_factory=Progress)
     failed: dict[bytes, Answer] = field(default_factory=dict)
     """What a cluster could not answer, and why."""
@@ -211,12 +216,14 @@ class _Run:
         digest, noted = self._digest(part, keys), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
         same = noted is not None and noted[0] == _sealed(digest, path)
-        if noted and same and self.near is None:
+        if noted and same and self.near is None and self.blocklist is None:
             self._count(len(part), *noted[1:])
             return
         found = self._found(piece.records, piece.likes)
         made = self.tagger.provenance
-        answers = [found[key] if key else self._refused(one) for key, one in zip(keys, part, strict=True)]
+        answers = [
+            self._screened(found[key]) if key else self._refused(one) for key, one in zip(keys, part, strict=True)
+        ]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
         unread = [one.where for one in part if isinstance(one, Unread)]
         if not same:
@@ -227,6 +234,21 @@ class _Run:
             if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
                 self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
         self._count(len(part), outcomes, unread)
+
+    def _screened(self, answer: Answer) -> Answer:
+        """An answer without what the blocklist keeps back."""
+        if self.blocklist is None:
+            return answer
+        kept, withheld = screened(answer, self.blocklist)
+        self.done.withheld.update(withheld)
+        return kept
+
+    def _kept_back(self) -> dict[str, Any]:
+        """What the manifest says of a blocklist; nothing without one."""
+        if self.blocklist is None:
+            return {}
+        used = {"file": self.blocklist.name, "id": self.blocklist.id, "entries": len(self.blocklist.entries)}
+        return {"blocklist": {**used, "withheld": dict(sorted(self.done.withheld.items()))}}
 
     def _found(self, records: Mapping[bytes, Record], likes: Mapping[bytes, Record | None]) -> dict[bytes, Answer]:
         """The answers of a shard's records by their content; those that stand for others are asked before them."""
@@ -314,6 +336,7 @@ class _Run:
             "asked": asked.pop("answers"),
             "tokens": asked,
             "unread": self.done.unread,
+            **self._kept_back(),
             "output": names,
         }
 

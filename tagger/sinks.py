@@ -1,4 +1,4 @@
-"""Lines of tags in, a file out: whole under its name, or not there.
+"""Lines of tags in, a file out: whole under its name, or not there; and back.
 
 A run writes its output in shards of so many rows, and a manifest last: a folder with a manifest is a finished run.
 """
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tagger.errors import SourceError
-from tagger.schema import FieldBase, takes_several, takes_spans
-from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, columns_of
+from tagger.record import Rejected
+from tagger.schema import FieldBase, LabelField, PathField, TextField, takes_several, takes_spans
+from tagger.sources import rows
+from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, Task, columns_of
 
 Format = Literal["jsonl", "csv", "parquet"]
 MANIFEST = "_manifest.json"
@@ -64,6 +66,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return found
+
+
+def tag_lines(folder: Path, task: Task) -> Iterator[Mapping[str, Any]]:
+    """The lines of a finished run in any of its formats: id, outcome, and of each tag value and probability.
+
+    Raises SourceError for an unfinished run, one of another task or version of it, and for broken files.
+    """
+    facts = read_manifest(folder)
+    if (facts["task"], facts["task_version"]) != (task.id, task.version):
+        told = f"tags of task {facts['task']} {facts['task_version']}, this is {task.id} {task.version}"
+        raise SourceError(told, where=str(folder), hint="tag again with the task as it is now")
+    for name in facts["output"]:
+        try:
+            for line in _read(folder / name, task.fields):
+                yield {"id": line["id"], "outcome": line["outcome"], "tags": _values(line["tags"], task.fields)}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SourceError(f"not a file of tags: {error!r}", where=str(folder / name)) from None
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -139,3 +158,29 @@ def _flat(line: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str,
             ends = [proof and proof[end] for end in ("start", "end")]
         row.update(zip(columns_of(name), (text, tag["probability"], *ends), strict=True))
     return row
+
+
+def _read(path: Path, fields: Mapping[str, FieldBase]) -> Iterator[Mapping[str, Any]]:
+    """The lines of a shard, those of a table with values as they were before they became text."""
+    columns = {name: columns_of(name)[:2] for name in fields}
+    wanted = ["id", "outcome", *(column for pair in columns.values() for column in pair)]
+    for row in rows(path, lambda _: wanted):
+        if isinstance(row, Rejected):
+            raise ValueError(row.reason)
+        if path.suffix == ".jsonl":
+            yield row
+            continue
+        tags = {}
+        for name, (value, probability) in columns.items():
+            if row[probability] not in (None, ""):
+                cell, plain = row[value] or None, isinstance(fields[name], LabelField | PathField | TextField)
+                said = cell if cell is None or plain else json.loads(cell)
+                tags[name] = {"value": said, "probability": float(row[probability])}
+        yield {"id": row["id"], "outcome": row["outcome"], "tags": tags}
+
+
+def _values(tags: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str, dict[str, Any]]:
+    """Value and probability of each tag; ValueError for one of no field."""
+    if unknown := set(tags) - set(fields):
+        raise ValueError(f"tags of no field: {sorted(unknown)}")
+    return {name: {"value": tag["value"], "probability": tag["probability"]} for name, tag in tags.items()}

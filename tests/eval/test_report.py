@@ -12,8 +12,9 @@ import pytest
 from pydantic import BaseModel, create_model
 
 from eval.figures import expected_calibration_error, share
+from eval.pages import Facts, as_json
 from eval.record import Header, Run
-from eval.report import ONE_KIND, Facts, as_html, as_json, as_markdown, facts, plan_in_words, worst
+from eval.report import ONE_KIND, as_html, as_markdown, facts, plan_in_words, worst
 from eval.run import header_of, run
 from eval.score import Verdict, verdicts
 from tagger import ScriptedEngine, Tagger, Task

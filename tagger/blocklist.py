@@ -1,0 +1,191 @@
+"""A person's list of words and texts in, out: which of its entries they hold, and answers without the values that do.
+
+The list is a text file, one entry a line; lines that begin with # are comments. Texts are compared as a reader does:
+case, width (NFKC), white space and characters that show nothing aside. An entry matches as a whole word, "gun" not in
+"begun" nor in "guns"; in scripts that put no spaces between words (Chinese, Japanese, Korean, Thai) it matches wherever
+it stands. Nothing else is guessed: inflections, other spellings, traditional beside simplified characters are entries
+of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tagger.errors import SourceError
+from tagger.example import Example
+from tagger.schema import ClosedField, FieldBase, NumberField
+from tagger.task import Task
+
+_UNSPACED = (
+    "\u0e00-\u0e7f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_LETTER = f"[^\\W_{_UNSPACED}]"
+"""A letter or digit of a script with spaces between words."""
+_EXCERPT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A text of a task that holds an entry."""
+
+    where: str
+    text: str
+    """The text, or its beginning."""
+    line: int
+    """Of the blocklist, where the entry stands."""
+
+
+@dataclass(frozen=True)
+class Blocklist:
+    """The entries of a file called `name`: their folded texts, each with its line there."""
+
+    name: str
+    entries: Mapping[str, int]
+
+    @cached_property
+    def id(self) -> str:
+        """Eight hex digits that change with what it withholds and how that is told."""
+        told = json.dumps([self.name, dict(self.entries)], ensure_ascii=False)
+        return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self.entries, key=len, reverse=True)
+        return re.compile("|".join(map(_bounded, longest_first)))
+
+    def line(self, text: str) -> int | None:
+        """The line of the first entry that stands in a text; None where none does."""
+        found = self._pattern.search(_folded(text))
+        return self.entries[found[0]] if found else None
+
+    def told(self, line: int) -> str:
+        """What is said of a value: where its entry stands, not what it is, which nobody may want to read again."""
+        return f"on the blocklist ({self.name}, line {line})"
+
+
+def load_blocklist(path: Path) -> Blocklist:
+    """The blocklist in a file; SourceError where there is none, or it holds no entry or no UTF-8."""
+    if not path.is_file():
+        raise SourceError("no such blocklist", where=str(path))
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise SourceError(f"not UTF-8: {error}", where=str(path)) from None
+    entries: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if (entry := _folded(line)) and not line.lstrip().startswith("#"):
+            entries.setdefault(entry, number)
+    if not entries:
+        hint = "write one entry a line; lines that begin with # are comments"
+        raise SourceError("the blocklist holds no entry", where=str(path), hint=hint)
+    return Blocklist(path.name, entries)
+
+
+def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[str, Any], list[str]]:
+    """An answer (result.py: Tagging.answer) without values on the list, and what was withheld: fields by name.
+
+    A field whose value holds an entry, or whose list has one that does, is withheld as a whole, with its evidence:
+    it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives on the
+    list are left out; where nothing else is, `withheld` says so beside the value, and the field is named with
+    "(alternatives)". A row that has no value any more is abstained.
+    """
+    tags, lost = dict(answer["tags"]), {}
+    for name, tag in answer["tags"].items():
+        others = tag.get("alternatives", [])
+        kept = {"alternatives": left} if (left := [o for o in others if _first(o["value"], blocklist) is None]) else {}
+        if (line := _first(tag["value"], blocklist)) is not None:
+            reason = f"withheld, {blocklist.told(line)}"
+            said = {"value": None, "probability": tag["probability"], "abstained": True}
+            lost[name] = f"{name}: {reason}"
+        elif len(kept.get("alternatives", [])) < len(others):
+            reason = f"other values withheld, on the blocklist ({blocklist.name})"
+            said = {key: value for key, value in tag.items() if key != "alternatives"}
+            lost[f"{name} (alternatives)"] = f"{name}: {reason}"
+        else:
+            continue
+        tags[name] = {**said, **kept, "withheld": reason}
+    if not lost:
+        return answer, []
+    silent = all(tag["value"] is None for tag in tags.values())
+    reason = "; ".join(filter(None, [answer.get("reason"), *lost.values()]))
+    outcome = "abstained" if silent else answer["outcome"]
+    return {**answer, "outcome": outcome, "reason": reason, "tags": tags}, list(lost)
+
+
+def hits(task: Task, blocklist: Blocklist) -> list[Hit]:
+    """Every text of a task that holds an entry: what it is about, columns, fields, labels, prompt and examples."""
+    return [
+        Hit(where, text if len(text) <= _EXCERPT else text[:_EXCERPT] + "...", line)
+        for where, text in _texts(task)
+        if (line := blocklist.line(text)) is not None
+    ]
+
+
+def _texts(task: Task) -> Iterator[tuple[str, str]]:
+    """The texts of a task, each with its place."""
+    settings = task.place("task.toml")
+    yield f"{settings}: about", task.definition.about
+    for name, column in task.columns.items():
+        for text in (column.about, *column.allowed):
+            yield f"{settings}: columns.{name}", text
+    for name, field in task.fields.items():
+        for key, text in _of_field(name, field):
+            yield f"{settings}: fields.{name}{key}", text
+    for number, line in enumerate(task.template_source.splitlines(), start=1):
+        yield f"{task.place('prompt.jinja')}, with what it includes, line {number}", line
+    for number, example in enumerate(task.examples, start=1):
+        for text in _of_example(example):
+            yield f"{task.place('examples.jsonl')}, example {number}", text
+
+
+def _of_field(name: str, field: FieldBase) -> Iterator[tuple[str, str]]:
+    yield "", name
+    yield ".about", field.about
+    if isinstance(field, ClosedField):
+        for label, about in field.labels.items():
+            yield ".labels", label
+            yield f".labels, description of {label!r}", about
+    if isinstance(field, NumberField):
+        for unit in field.units:
+            yield ".units", unit
+
+
+def _of_example(example: Example) -> Iterator[str]:
+    yield from example.record.values.values()
+    for value in example.answer.values():
+        yield from _strings(value)
+
+
+def _first(value: Any, blocklist: Blocklist) -> int | None:
+    """The line of the first entry that some text of a value holds."""
+    return next((line for text in _strings(value) if (line := blocklist.line(text)) is not None), None)
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """The texts of a value: itself, those of a list, the unit of a quantity."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | Mapping):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _strings(item)
+
+
+def _bounded(entry: str) -> str:
+    """The pattern of an entry: a whole word where it begins or ends with a letter of a script that has such."""
+    before = f"(?<!{_LETTER})" if re.match(_LETTER, entry[0]) else ""
+    after = f"(?!{_LETTER})" if re.match(_LETTER, entry[-1]) else ""
+    return before + re.escape(entry) + after
+
+
+def _folded(text: str) -> str:
+    """A text as a reader compares it; characters that only format (zero-width ones) are left out."""
+    shown = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+    return " ".join(shown.casefold().split())
