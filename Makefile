@@ -2,6 +2,7 @@
 # make test   everything that CI runs: style, types, import contracts, tests on real weights and on vLLM
 # make check  style, types and contracts alone
 # make audit  known vulnerabilities in the versions that images are built with (asks PyPI)
+# make browser   Chromium for the tests of the workbench, through apt; where it cannot be had they skip
 # make soak   a service under load and faults (needs wrk: apt-get install wrk)
 
 PYTHON ?= python3.11
@@ -9,12 +10,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check
 
-.PHONY: demo test check audit soak vllm clean
+.PHONY: demo test check audit soak vllm browser clean
 
 demo: $(VENV)/.cpu
 	$(BIN)/tagger demo
 
-test: $(VENV)/.test check
+test: $(VENV)/.test browser check
 	$(BIN)/pytest
 
 check: $(VENV)/.test
@@ -31,6 +32,10 @@ soak: $(VENV)/.test
 	$(BIN)/python -m eval soak
 
 vllm: $(VENV)/.vllm
+
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } \
+		|| echo "Chromium cannot be installed here: the tests in a browser will be skipped"
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
