@@ -76,9 +76,7 @@ def decided(proposal: Proposal, decisions: Sequence[Decision]) -> Proposal:
             told = f"{taken[name.casefold()]!r} and {label.name!r} would both be called {name!r}"
             raise SourceError(told, where=where, hint="merge one into the other")
         taken[name.casefold()] = label.name
-    rows = [
-        replace(row, label=final.get(row.label) or "", other=final.get(row.other) or "") for row in proposal.rows
-    ]
+    rows = [replace(row, label=final.get(row.label) or "", other=final.get(row.other) or "") for row in proposal.rows]
     _refuse_inner([final[label.name] or "" for label in kept])
     renamed = [replace(label, name=final[label.name] or "", nearest=final.get(label.nearest) or "") for label in kept]
     return Proposal(measured([_whole(label, proposal, final) for label in renamed], rows), rows, proposal.facts)
@@ -117,7 +115,9 @@ def _whole(label: Label, proposal: Proposal, final: Mapping[str, str | None]) ->
 
 def _refuse_inner(names: Sequence[str]) -> None:
     """A label that is the beginning of another's path could not be asked level by level."""
-    inner = {name.rsplit(PATH_SEPARATOR, depth)[0] for name in names for depth in range(1, name.count(PATH_SEPARATOR) + 1)}
+    inner = {
+        name.rsplit(PATH_SEPARATOR, depth)[0] for name in names for depth in range(1, name.count(PATH_SEPARATOR) + 1)
+    }
     if both := sorted(inner & set(names)):
         raise SourceError(f"{both[0]!r} would be a label and a node above others", hint="rename or move one of them")
 

@@ -1,13 +1,13 @@
 """A Proposal in, a task folder out that a person reviews and edits, and back.
 
-    task.toml       what is asked; `tagger check` passes on it
-    labels.tsv      the labels as the task reads them
-    plan.toml       how they are asked
-    examples.jsonl  typical rows of each label, to show to the model
-    labels.csv      the labels with their figures, and two empty columns for decisions (review.py)
-    rows.csv        every row with its proposed label, which a person may change
-    review.md       what to look at first
-    proposal.json   how it was made, and figures of the whole
+task.toml       what is asked; `tagger check` passes on it
+labels.tsv      the labels as the task reads them
+plan.toml       how they are asked
+examples.jsonl  typical rows of each label, to show to the model
+labels.csv      the labels with their figures, and two empty columns for decisions (review.py)
+rows.csv        every row with its proposed label, which a person may change
+review.md       what to look at first
+proposal.json   how it was made, and figures of the whole
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ BETWEEN = " | "
 
 Read = TypeVar("Read")
 
+NAMES = ("name", "product_name", "product_title", "text", "标题", "评论", "商品名称")
+"""Other names of the column with the product text."""
 ABOUT = {"en": "Product type of a listing, from its text", "zh": "商品标题或评论所属的品类"}
 TASK = """about = {about}
 
 [columns.title]
 about = "what the listing says"
-names = ["name", "product_name", "product_title", "text", "标题", "评论", "商品名称"]
+names = {names}
 
 [fields.category]
 kind = "{kind}"
@@ -72,7 +74,12 @@ def write_folder(proposal: Proposal, folder: Path, review: str) -> None:
     kind = "path" if any(len(label.path) > 1 for label in labels) else "label"
     shown = list(_shown(labels))
     shortlist = f"shortlist = {SHORTLIST}\n" if len(labels) > MOST_AT_ONCE else ""
-    task = TASK.format(about=_toml(ABOUT[language]), kind=kind, field=_toml(FIELD[language]))
+    task = TASK.format(
+        about=json.dumps(ABOUT[language], ensure_ascii=False),
+        names=json.dumps(NAMES, ensure_ascii=False),
+        kind=kind,
+        field=json.dumps(FIELD[language], ensure_ascii=False),
+    )
     write_whole(folder / "labels.tsv", "".join(f"{label.name}\t{label.about}\n" for label in labels))
     write_whole(folder / "plan.toml", PLAN.format(shortlist=shortlist, fixed=min(len(shown), MOST_AT_ONCE)))
     if shown:
@@ -165,7 +172,3 @@ def _csv(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     table.writerow(columns)
     table.writerows(lines)
     return "\ufeff" + text.getvalue()
-
-
-def _toml(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)

@@ -14,7 +14,6 @@ from tagger.taxonomy.kinds import GRAMMARS, SAMPLES, Language, language_of, show
 
 CANDIDATES, TITLES = 4, 6
 """Names that stand for choice, and typical rows that are shown."""
-BETWEEN = {"en": " ", "zh": ""}
 
 _CHOOSE: Mapping[Language, Head] = {
     "en": Head(

@@ -61,7 +61,9 @@ def _of_label(label: Label, rows: Sequence[Row], total: int, usual: float) -> li
         found.append(Concern(label.name, "incoherent", told, tuple(far), len(rows) // 2))
     close = sorted((row for row in rows if is_close(row)), key=lambda row: row.margin)
     if label.ambiguity >= OVERLAPPING and label.nearest:
-        told = f"{len(close)} of its {len(rows)} rows stand about as near to another, most to {label.nearest!r}: the same?"
+        told = (
+            f"{len(close)} of its {len(rows)} rows stand about as near to another, most to {label.nearest!r}: the same?"
+        )
         found.append(Concern(label.name, "overlapping", told, tuple(close[:SHOWN]), len(close)))
     return found
 

@@ -1,0 +1,134 @@
+"""Untagged records in, a Proposal out: kinds, likeness, clusters, names, branches, definitions and figures, in order."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+
+import numpy as np
+
+from tagger.engines.base import Engine
+from tagger.engines.embedder import Embedder
+from tagger.errors import SourceError
+from tagger.likeness import plain_text
+from tagger.record import Record, Rejected
+from tagger.taxonomy.branches import branched
+from tagger.taxonomy.clusters import clusters
+from tagger.taxonomy.definitions import defined
+from tagger.taxonomy.kinds import kinds, language_of
+from tagger.taxonomy.measures import measured
+from tagger.taxonomy.names import candidates, chosen, folded, in_english
+from tagger.taxonomy.places import places
+from tagger.taxonomy.proposal import Label, Proposal, Row
+from tagger.taxonomy.settings import Settings
+from tagger.taxonomy.views import likeness
+
+LEAST_ROWS = 10
+"""Fewer rows show no tree."""
+
+
+def drawn(records: Iterable[Record | Rejected], count: int, seed: int) -> tuple[list[Record], int]:
+    """`count` records of a catalogue, each content once, any as likely as another, in order; and how many rows were
+    refused."""
+    rng, kept, refused, seen, number = random.Random(seed), [], 0, set[str](), 0
+    for record in records:
+        if isinstance(record, Rejected):
+            refused += 1
+            continue
+        if (text := plain_text(record)) in seen:
+            continue
+        seen.add(text)
+        if len(kept) < count:
+            kept.append((number, record))
+        elif (place := rng.randint(0, number)) < count:  # reservoir sampling (Vitter 1985, algorithm R)
+            kept[place] = (number, record)
+        number += 1
+    return [record for _, record in sorted(kept, key=lambda item: item[0])], refused
+
+
+def propose(
+    records: Sequence[Record],
+    engine: Engine,
+    *,
+    embedder: Embedder | None = None,
+    settings: Settings | None = None,
+    told: Callable[[int], None] = lambda done: None,
+    written: Sequence[str] | None = None,
+) -> Proposal:
+    """A label tree for records, none of which has a label.
+
+    `told` hears how many more records the model has read; `written` are the kinds of the records where they are known
+    already. Raises SourceError for too few records, EngineError for an engine that cannot serve.
+    """
+    if len(records) < LEAST_ROWS:
+        hint = f"give at least {LEAST_ROWS} different ones"
+        raise SourceError(f"{len(records)} records show no label tree", hint=hint)
+    settings = settings or Settings()
+    texts = [" ".join(record.values.values()) for record in records]
+    found_kinds = list(written) if written is not None else kinds(texts, engine, told)
+    alike = likeness(texts, found_kinds, settings, embedder)
+    first = clusters(alike, settings)
+    names = _names(first, texts, found_kinds, alike, engine)
+    joined = _joined(first, names, engine)
+    labels, rows = _placed(records, texts, found_kinds, alike, joined, names)
+    facts = {"settings": asdict(settings), "model": engine.info.model, "versions": dict(engine.info.versions)}
+    facts["versions"] |= {name: version(name) for name in ("scikit-learn", "scipy", "numpy")}
+    facts["embedder"] = embedder is not None
+    return branched(Proposal(measured(labels, rows), rows, facts), alike, engine, settings)
+
+
+def _names(
+    numbers: np.ndarray, texts: Sequence[str], kinds_: Sequence[str], alike: np.ndarray, engine: Engine
+) -> list[str]:
+    """A name for each cluster."""
+    everywhere, fit = Counter(folded(kind) for kind in kinds_ if kind), places(alike, numbers).fit
+    options, typical = [], []
+    for number in range(int(numbers.max(initial=-1)) + 1):
+        members = np.flatnonzero(numbers == number)
+        best = members[np.argsort(-fit[members], kind="stable")]
+        typical.append([texts[i] for i in best])
+        known = candidates([kinds_[i] for i in members], everywhere)
+        options.append(known or {" ".join(texts[best[0]].split())[:40]: 1.0})
+    return chosen(options, typical, engine)
+
+
+def _joined(numbers: np.ndarray, names: Sequence[str], engine: Engine) -> np.ndarray:
+    """The clusters with those put together that have one name, in one language or in two."""
+    languages = {language_of(name) for name in names}
+    glosses = in_english(names, engine) if len(languages) > 1 else {name: name for name in names}
+    sizes = np.bincount(numbers[numbers >= 0], minlength=len(names))
+    first: dict[str, int] = {}
+    for number in np.argsort(-sizes, kind="stable").tolist():
+        first.setdefault(folded(glosses[names[number]]), number)  # the largest keeps its name
+    target = np.array([first[folded(glosses[name])] for name in names], dtype=int)
+    return np.where(numbers >= 0, target[np.maximum(numbers, 0)], -1)
+
+
+def _placed(
+    records: Sequence[Record],
+    texts: Sequence[str],
+    kinds_: Sequence[str],
+    alike: np.ndarray,
+    joined: np.ndarray,
+    names: Sequence[str],
+) -> tuple[list[Label], list[Row]]:
+    """Labels with their definitions, the largest first, and every row with its place."""
+    sizes = Counter(joined[joined >= 0].tolist())
+    order = [number for number, _ in sizes.most_common()]
+    place = {number: i for i, number in enumerate(order)}
+    dense = np.array([place.get(number, -1) for number in joined.tolist()])
+    where = places(alike, dense)
+    called = [names[number] for number in order]
+    rows = [
+        Row(
+            record.id, text, called[number] if number >= 0 else "", round(float(fit), 4),
+            called[other] if other >= 0 else "", round(float(fit - next_fit), 4),
+        )
+        for record, text, number, fit, other, next_fit in zip(
+            records, texts, dense.tolist(), where.fit, where.other.tolist(), where.next_fit, strict=True
+        )
+    ]  # fmt: skip
+    return defined([Label(name) for name in called], rows, kinds_), rows
