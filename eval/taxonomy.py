@@ -1,8 +1,8 @@
 """Rows whose labels are hidden in, how well a proposed label tree agrees with them out: python -m eval taxonomy.
 
 Adjusted Rand index (Hubert and Arabie 1985) and V-measure (Rosenberg and Hirschberg 2007), from scikit-learn. Rows that
-fit no label count as one more cluster. Beside it what one would take: TF-IDF and k-means, the number of classes given, and
-twice as many.
+fit no label count as one more cluster. Beside it what one would take: TF-IDF and k-means, told the number of classes,
+and told twice as many.
 """
 
 from __future__ import annotations

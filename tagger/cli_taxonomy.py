@@ -1,4 +1,4 @@
-"""Commands of label trees: propose one, import one, review it, hold two against each other, apply a new one to old tags."""
+"""Commands of label trees: propose, import, review, hold two against each other, apply a new one to old tags."""
 
 from __future__ import annotations
 

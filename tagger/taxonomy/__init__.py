@@ -1,1 +1,1 @@
-"""Untagged products in, a reviewed label tree out: proposed, looked through, compared with another, applied to old tags."""
+"""Untagged products in, a reviewed label tree out: proposed, looked through, compared, applied to old tags."""

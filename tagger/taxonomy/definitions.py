@@ -1,4 +1,4 @@
-"""Labels and their rows in, what each includes and excludes out: in the words that its rows have and others have not."""
+"""Labels and their rows in, what each includes and excludes out: the kinds that its rows have and others have not."""
 
 from __future__ import annotations
 

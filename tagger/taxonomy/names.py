@@ -1,4 +1,4 @@
-"""Clusters of rows in, a name for each out: one of the kinds that the model wrote for its rows, chosen under a grammar."""
+"""Clusters of rows in, a name for each out: one of the kinds written for its rows, chosen under a grammar."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Untagged records in, a Proposal out: kinds, likeness, clusters, names, branches, definitions and figures, in order."""
+"""Untagged records in, a Proposal out: kinds, likeness, clusters, names, definitions, figures, branches, in order."""
 
 from __future__ import annotations
 
