@@ -61,7 +61,7 @@ def judged(examples: Sequence[Example], engine: Engine, embedder: Embedder | Non
 
     def told(added: int) -> None:
         done[0] += added
-        err.print(f"{done[0]} of {len(examples)} rows read, {perf_counter() - begun:.0f} s")
+        err.print(f"{done[0]} rows read, {perf_counter() - begun:.0f} s")
 
     labels = [str(next(iter(example.answer.values()))) for example in examples]
     found = propose([example.record for example in examples], engine, embedder=embedder, told=told)

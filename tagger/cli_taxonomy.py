@@ -44,7 +44,7 @@ def propose(
     engine: EngineName = "auto",
     model: ModelName = None,
     mapping: Mapping = None,
-    sample: Annotated[int, typer.Option("--sample", min=10, max=10_000, help="Rows to make it from.")] = 2000,
+    sample: Annotated[int, typer.Option("--sample", min=10, max=5000, help="Rows to make it from.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the draw.")] = 0,
     embedder: Annotated[
         str | None, typer.Option("--embedder", help="A sentence-embedding model: folder or hub id.")
@@ -63,7 +63,7 @@ def propose(
 
         def told(added: int) -> None:
             done[0] += added
-            status.update(f"{done[0]} of {len(records)} rows read")
+            status.update(f"{done[0]} rows read")
 
         found = propose_tree(records, opened, embedder=vectors, told=told)
     facts = {**(found.facts or {}), "source": source.name, "sample": sample, "seed": seed}

@@ -15,6 +15,7 @@ from tagger.engines.embedder import Embedder
 from tagger.errors import SourceError
 from tagger.likeness import plain_text
 from tagger.record import Record, Rejected
+from tagger.schema import PATH_SEPARATOR
 from tagger.taxonomy.branches import branched
 from tagger.taxonomy.clusters import clusters
 from tagger.taxonomy.definitions import defined
@@ -28,6 +29,8 @@ from tagger.taxonomy.views import likeness
 
 LEAST_ROWS = 10
 """Fewer rows show no tree."""
+LONGEST = 40
+"""Characters of a name that is a row's text."""
 
 
 def drawn(records: Iterable[Record | Rejected], count: int, seed: int) -> tuple[list[Record], int]:
@@ -56,43 +59,76 @@ def propose(
     embedder: Embedder | None = None,
     settings: Settings | None = None,
     told: Callable[[int], None] = lambda done: None,
-    written: Sequence[str] | None = None,
 ) -> Proposal:
     """A label tree for records, none of which has a label.
 
-    `told` hears how many more records the model has read; `written` are the kinds of the records where they are known
-    already. Raises SourceError for too few records, EngineError for an engine that cannot serve.
+    The model reads some rows of each cluster alone; `told` hears how many more it has read. Raises SourceError for too
+    few records and for such as have nothing in common, EngineError for an engine that cannot serve.
     """
     if len(records) < LEAST_ROWS:
         hint = f"give at least {LEAST_ROWS} different ones"
         raise SourceError(f"{len(records)} records show no label tree", hint=hint)
     settings = settings or Settings()
     texts = [" ".join(record.values.values()) for record in records]
-    found_kinds = list(written) if written is not None else kinds(texts, engine, told)
-    alike = likeness(texts, found_kinds, settings, embedder)
+    alike = likeness(texts, settings, embedder)
     first = clusters(alike, settings)
-    names = _names(first, texts, found_kinds, alike, engine)
-    joined = _joined(first, names, engine)
-    labels, rows = _placed(records, texts, found_kinds, alike, joined, names)
-    facts = {"settings": asdict(settings), "model": engine.info.model, "versions": dict(engine.info.versions)}
-    facts["versions"] |= {name: version(name) for name in ("scikit-learn", "scipy", "numpy")}
-    facts["embedder"] = embedder is not None
+    if first.max() < 0:
+        raise SourceError(f"the {len(records)} records have nothing in common", hint="give more of them")
+    shelves = _shelves(first, alike)
+    written = _written(texts, shelves, engine, settings, told)
+    names = _names(texts, shelves, written, engine)
+    labels, rows = _placed(records, texts, written, alike, _joined(first, names, engine), names)
+    versions = {name: version(name) for name in ("scikit-learn", "networkx", "numpy")}
+    facts = {
+        "settings": asdict(settings),
+        "embedder": embedder is not None,
+        "model": engine.info.model,
+        "engine": f"{engine.info.engine}/{engine.info.dtype}",
+        "read": sum(bool(kind) for kind in written),
+        "versions": {**engine.info.versions, **versions},
+    }
     return branched(Proposal(measured(labels, rows), rows, facts), alike, engine, settings)
 
 
-def _names(
-    numbers: np.ndarray, texts: Sequence[str], kinds_: Sequence[str], alike: np.ndarray, engine: Engine
+def _shelves(numbers: np.ndarray, alike: np.ndarray) -> list[list[int]]:
+    """The rows of each cluster, the most typical first."""
+    fit = places(alike, numbers).fit
+    members = [np.flatnonzero(numbers == number) for number in range(int(numbers.max()) + 1)]
+    return [rows[np.argsort(-fit[rows], kind="stable")].tolist() for rows in members]
+
+
+def _written(
+    texts: Sequence[str],
+    shelves: Sequence[Sequence[int]],
+    engine: Engine,
+    settings: Settings,
+    told: Callable[[int], None],
 ) -> list[str]:
-    """A name for each cluster."""
-    everywhere, fit = Counter(folded(kind) for kind in kinds_ if kind), places(alike, numbers).fit
-    options, typical = [], []
-    for number in range(int(numbers.max(initial=-1)) + 1):
-        members = np.flatnonzero(numbers == number)
-        best = members[np.argsort(-fit[members], kind="stable")]
-        typical.append([texts[i] for i in best])
-        known = candidates([kinds_[i] for i in members], everywhere)
-        options.append(known or {" ".join(texts[best[0]].split())[:40]: 1.0})
-    return chosen(options, typical, engine)
+    """The kind of those rows that the model reads: of each cluster some, from the most typical to the least."""
+    asked = [
+        rows[i]
+        for rows in shelves
+        for i in sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(settings.read, len(rows)))})
+    ]
+    found = [""] * len(texts)
+    for i, kind in zip(asked, kinds([texts[i] for i in asked], engine, told), strict=True):
+        found[i] = kind
+    return found
+
+
+def _names(texts: Sequence[str], shelves: Sequence[Sequence[int]], written: Sequence[str], engine: Engine) -> list[str]:
+    """A name for each cluster; where the model wrote none, its most typical row is what it is called."""
+    everywhere = Counter(folded(kind) for kind in written if kind)
+    options = []
+    for rows in shelves:
+        known = candidates([written[i] for i in rows], everywhere)
+        options.append(known or {_plain(texts[rows[0]]): 1.0})
+    return chosen(options, [[texts[i] for i in rows] for rows in shelves], engine)
+
+
+def _plain(text: str) -> str:
+    """The beginning of a text as a name, which stands on one level."""
+    return " ".join(text.replace(PATH_SEPARATOR, " ").split())[:LONGEST].strip()
 
 
 def _joined(numbers: np.ndarray, names: Sequence[str], engine: Engine) -> np.ndarray:
@@ -110,7 +146,7 @@ def _joined(numbers: np.ndarray, names: Sequence[str], engine: Engine) -> np.nda
 def _placed(
     records: Sequence[Record],
     texts: Sequence[str],
-    kinds_: Sequence[str],
+    written: Sequence[str],
     alike: np.ndarray,
     joined: np.ndarray,
     names: Sequence[str],
@@ -131,4 +167,4 @@ def _placed(
             records, texts, dense.tolist(), where.fit, where.other.tolist(), where.next_fit, strict=True
         )
     ]  # fmt: skip
-    return defined([Label(name) for name in called], rows, kinds_), rows
+    return defined([Label(name) for name in called], rows, written), rows

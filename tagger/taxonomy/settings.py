@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Weights of the views, and how far apart clusters and branches stand."""
+    """How rows are put together, and how many of them the model reads."""
 
-    characters: float = 1.0
-    words: float = 0.0
-    kinds: float = 1.0
-    embedding: float = 1.0
-    embedded_kinds: float = 1.0
-    distance: float = 0.75
-    """Mean cosine distance up to which clusters are put together."""
+    neighbours: int = 10
+    """Rows that each is joined to."""
+    resolution: float = 1.0
+    """Of the modularity: above 1 there are more clusters, below fewer."""
+    least: int = 3
+    """Rows of a cluster; those of a smaller one fit none."""
+    embedding: float = 0.5
+    """Weight of the sentence embeddings, where there are any; the words have the rest."""
+    read: int = 8
+    """Rows of a cluster whose kind the model writes."""
     branches_from: int = 8
     """Labels from which a tree gets a second level."""
     branch_distance: float = 0.7
     """Mean cosine distance up to which labels stand under one node."""
+    seed: int = 0

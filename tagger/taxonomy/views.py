@@ -1,41 +1,21 @@
-"""Texts and their kinds in, how alike each two are out: the mean of the cosines of several views."""
+"""Texts in, how alike each two are out: the cosine of their words, and of their embeddings where there are any."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 
 from tagger.engines.embedder import Embedder
-from tagger.likeness import vectorizer, word_vectorizer
-from tagger.taxonomy.names import folded
+from tagger.likeness import word_vectorizer
 from tagger.taxonomy.settings import Settings
 
 
-def likeness(texts: Sequence[str], kinds: Sequence[str], settings: Settings, embedder: Embedder | None) -> np.ndarray:
-    """A square matrix of inner products of unit vectors, 0 to 1; the diagonal is 1.
-
-    Views are the characters and the words of the text, the characters of the kind that the model wrote, and, with an
-    embedder, the embedding of both. `settings` has the weight of each.
-    """
-    plain = [" ".join(text.casefold().split()) for text in texts]
-    named = [folded(kind) or "-" for kind in kinds]
-    views = [
-        (settings.characters, vectorizer().fit_transform(plain)),
-        (settings.words, word_vectorizer().fit_transform(plain)),
-        (settings.kinds, vectorizer().fit_transform(named)),
-    ]
-    if embedder:
-        views.append((settings.embedding, embedder.transform(plain)))
-        views.append((settings.embedded_kinds, embedder.transform(named)))
-    total = sum(weight for weight, _ in views)
-    found = sum(weight / total * _cosines(matrix) for weight, matrix in views if weight)
-    return np.asarray(found, dtype=np.float64)
-
-
-def _cosines(matrix: Any) -> np.ndarray:
-    product = matrix @ matrix.T
-    found: np.ndarray = product.toarray() if issparse(product) else product
-    return found
+def likeness(texts: Sequence[str], settings: Settings, embedder: Embedder | None) -> np.ndarray:
+    """A square matrix of inner products of unit vectors; the diagonal is 1 (0 for a text without a word)."""
+    matrix = word_vectorizer().fit_transform([" ".join(text.casefold().split()) for text in texts])
+    found: np.ndarray = (matrix @ matrix.T).toarray()
+    if embedder is None:
+        return found
+    vectors = embedder.transform(texts).astype(np.float64)
+    return (1 - settings.embedding) * found + settings.embedding * (vectors @ vectors.T)
