@@ -51,7 +51,7 @@ def say(prompt: Prompt) -> str | Mapping[str, float]:
 def examples() -> list[Example]:
     """Ten products of each of 16 titles, with the kind as the label, the two tea bags under one."""
     return [
-        Example(Record(f"{title} {n}", {"title": f"{title}, no {n}"}), {"category": ENGLISH.get(kind, kind)[:7]})
+        Example(Record(f"{title} {n}", {"title": f"{title} no {n}"}), {"category": ENGLISH.get(kind, kind)[:7]})
         for kind, titles in GOODS.items()
         for title in titles
         for n in range(10)
