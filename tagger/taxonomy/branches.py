@@ -16,7 +16,7 @@ from tagger.taxonomy.settings import Settings
 
 
 def branched(proposal: Proposal, alike: np.ndarray, engine: Engine, settings: Settings) -> Proposal:
-    """The proposal in two levels, where it has enough labels to want them; else as it is.
+    """The proposal in two levels, where it has enough labels and these fall into groups; else as it is.
 
     `alike` is the likeness of its rows. Labels are put together by average linkage of the cosines of their means; one
     that is like no other stays on top.
@@ -24,6 +24,8 @@ def branched(proposal: Proposal, alike: np.ndarray, engine: Engine, settings: Se
     if len(proposal.labels) < settings.branches_from:
         return proposal
     groups = _groups(proposal, alike, settings)
+    if any(len(group) == len(proposal.labels) for group in groups):
+        return proposal  # a node above everything says nothing
     names = above([[proposal.labels[i].name for i in group] for group in groups], engine)
     top: dict[str, str] = {}
     for group, name in zip(groups, names, strict=True):
