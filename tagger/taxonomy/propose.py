@@ -36,7 +36,9 @@ LONGEST = 40
 def drawn(records: Iterable[Record | Rejected], count: int, seed: int) -> tuple[list[Record], int]:
     """`count` records of a catalogue, each content once, any as likely as another, in order; and how many rows were
     refused."""
-    rng, kept, refused, seen, number = random.Random(seed), [], 0, set[str](), 0
+    rng, refused, number = random.Random(seed), 0, 0
+    kept: list[tuple[int, Record]] = []
+    seen: set[str] = set()
     for record in records:
         if isinstance(record, Rejected):
             refused += 1
