@@ -1,5 +1,5 @@
 """python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth|
-baseline|drift|trends|gaps|card|injection|soak|callers|int8|repeats"""
+baseline|drift|trends|gaps|card|injection|soak|callers|int8|repeats|taxonomy"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from eval.cli_pages import card, gaps, trends
 from eval.cli_rows import floor, plan, recall, run
 from eval.cli_runs import again, calibrate, compare, gains, report, robust, slices, table
 from eval.injection import injection
+from eval.taxonomy import taxonomy
 from tagger.cli import run_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -39,6 +40,7 @@ for command in (
     callers,
     int8,
     repeats,
+    taxonomy,
 ):
     app.command()(command)
 

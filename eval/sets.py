@@ -121,6 +121,12 @@ SETS = {
     "openbg-zh": _labels(
         "openbg-zh", "用户给出商品标题，请回答它属于哪个细分类目。", "title", "fine", lambda found: found["fine"]
     ),
+    "pricerunner": _labels(
+        "pricerunner", "Product type of an offer, from its title", "title", "category", lambda found: found["labels"]
+    ),
+    "titles18-zh": _labels(
+        "titles18-zh", "商品标题所属的品类", "title", "category", lambda found: [path[-1] for path in found["paths"]]
+    ),
 } | {
     f"{name}.sample": LabelledSet((f"{name}/sample",), lambda root, name=name: load_task(name), shipped=True)  # type: ignore[misc]
     for name in task_names()

@@ -19,6 +19,7 @@ from tagger.blocklist import hits, load_blocklist
 from tagger.cli_bulk import retry, status, tag
 from tagger.cli_options import BlocklistFile, EngineName, Mapping, ModelName, ShotsFile, TaskName, err, mapped, out
 from tagger.cli_serve import key, serve
+from tagger.cli_taxonomy import taxonomy
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError, TaggerError
 from tagger.pipeline import Tagger
@@ -30,6 +31,7 @@ from tagger.task import load_task, task_names
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for command in (tag, status, retry, serve, key):
     app.command()(command)
+app.add_typer(taxonomy, name="taxonomy")
 for point in entry_points(group="tagger.commands"):  # what the packages beside this one add
     app.command(point.name)(point.load())
 

@@ -194,7 +194,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         with claimed(folder), Answers(folder) as answers:
             err.print(f"{answers.forget(forget)} {forget} answers are asked again")
     gc.freeze()  # what is loaded stays
-    with _asked_to_stop() as stop, _bar(job) as show:
+    with asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
             blocklist=listed, asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
@@ -304,7 +304,7 @@ def _bar(job: Job) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def _asked_to_stop() -> Iterator[Callable[[], bool]]:
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Whether Ctrl-C was pressed, or SIGTERM came; the second time ends the process as ever."""
     pressed: list[Any] = []
 

@@ -1,0 +1,1 @@
+"""Untagged products in, a reviewed label tree out: proposed, looked through, compared, applied to old tags."""
