@@ -36,10 +36,8 @@ class Sight:
     """The picture processor of a local model folder. Raises EngineError where it cannot be made."""
 
     def __init__(self, folder: Path) -> None:
-        from transformers import AutoProcessor
-
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(str(folder), local_files_only=True)
+            self._processor = _processor(str(folder))
         except ImportError as error:
             hint = "pip install torchvision, of the version that belongs to this torch, or choose another model"
             reason = f"the model's picture processor lacks a library: {' '.join(str(error).split())[:200]}"
@@ -69,3 +67,24 @@ class Sight:
             else:
                 tensors[name] = value
         return Seen(ids[0].tolist(), kinds, tensors)
+
+
+def _processor(folder: str) -> Any:
+    """The processor of a model. Those of models that are shown films, too, ask for torchvision, for the films alone;
+    where it is missing they are made without that part."""
+    from transformers import PROCESSOR_MAPPING, AutoConfig, AutoImageProcessor, AutoProcessor, AutoTokenizer
+    from transformers.utils import is_torchvision_available
+
+    here = {"local_files_only": True}
+    if is_torchvision_available():
+        return AutoProcessor.from_pretrained(folder, **here)
+    kind = PROCESSOR_MAPPING.get(type(AutoConfig.from_pretrained(folder, **here)), None)
+    if kind is None or "video_processor" not in kind.get_attributes():
+        return AutoProcessor.from_pretrained(folder, **here)
+
+    class Pictures(kind):  # type: ignore[misc, valid-type]
+        def check_argument_for_proper_class(self, name: str, argument: Any) -> Any:
+            return super().check_argument_for_proper_class(name, argument) if argument is not None else None
+
+    parts = [AutoImageProcessor.from_pretrained(folder, **here), AutoTokenizer.from_pretrained(folder, **here)]
+    return Pictures(*parts)
