@@ -78,9 +78,9 @@ def tag_file(
 
     `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). `command` is
     kept for whoever gives it again. `progress` hears how far it is, after every batch; once `stop` says so, nothing
-    more is asked. `paths`: whether pictures may be named by their paths beside the file. Raises SourceError for a source
-    that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for an engine
-    that cannot be brought back.
+    more is asked. `paths`: whether pictures may be named by their paths beside the file. Raises SourceError for a
+    source that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for an
+    engine that cannot be brought back.
     """
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         hint = "choose an --out beside it"
