@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from tagger.picture import Picture
 
 def has_sight(folder: Path) -> bool:
     """Whether the model in a folder has a part that sees."""
-    config: Mapping[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-    return "vision_config" in config
+    config = folder / "config.json"
+    return config.is_file() and "vision_config" in json.loads(config.read_text("utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +34,31 @@ class Seen:
 
 
 class Sight:
-    """The picture processor of a local model folder. Raises EngineError where it cannot be made."""
+    """The picture processor of a local model folder, made when the first picture comes: texts do without.
+
+    What uses it raises EngineError where it cannot be made.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = str(folder)
+
+    @cached_property
+    def processor(self) -> Any:
+        """The processor itself, as transformers has it."""
         try:
-            self._processor = _processor(str(folder))
+            return _processor(self._folder)
         except ImportError as error:
             hint = "pip install torchvision, of the version that belongs to this torch, or choose another model"
             reason = f"the model's picture processor lacks a library: {' '.join(str(error).split())[:200]}"
-            raise EngineError(reason, where=str(folder), hint=hint) from None
+            raise EngineError(reason, where=self._folder, hint=hint) from None
         except (OSError, ValueError, TypeError) as error:
             reason = f"the model's picture processor cannot be loaded: {' '.join(str(error).split())[:200]}"
-            raise EngineError(reason, where=str(folder), hint="choose another model") from None
+            raise EngineError(reason, where=self._folder, hint="choose another model") from None
 
     @property
     def chat_template(self) -> Any:
         """The chat template that lies beside the processor, in older folders the only one."""
-        return getattr(self._processor, "chat_template", None)
+        return getattr(self.processor, "chat_template", None)
 
     def see(self, opening: str, pictures: Sequence[Picture]) -> Seen:
         """Pictures where `opening`, what a chat template writes before a record with so many, has their marks.
@@ -57,7 +66,7 @@ class Sight:
         Raises ValueError for a picture that the model cannot be shown.
         """
         images = [picture.image() for picture in pictures]
-        found = self._processor(text=[opening], images=images, add_special_tokens=False, return_tensors="pt")
+        found = self.processor(text=[opening], images=images, add_special_tokens=False, return_tensors="pt")
         ids, kinds, tensors = found["input_ids"], {}, {}
         for name, value in found.items():
             if name in ("input_ids", "attention_mask"):

@@ -59,7 +59,7 @@ def logits(engine: Any, prompt: Prompt, answer: str) -> Any:
     text = engine.chat.hf.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) + answer
     images = [shown.image() for shown in prompt.pictures]
     more = {"images": [images]} if images else {}
-    inputs = engine.chat.sight._processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
+    inputs = engine.chat.sight.processor(text=[text], add_special_tokens=False, return_tensors="pt", **more)
     with torch.inference_mode():
         return engine.hf_model(**inputs).logits[0, -1 - len(answer.encode()) :]
 
