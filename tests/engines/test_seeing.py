@@ -161,10 +161,9 @@ required = false
 [fields.kind]
 kind = "label"
 labels = ["tea", "shoe"]
-[fields.brand]
-kind = "text"
+[fields.new]
+kind = "boolean"
 required = true
-max_chars = 12
 """
 
 
@@ -188,11 +187,12 @@ def test_a_catalogue_with_pictures_is_tagged(engine: Any, shown: Task, tmp_path:
 
     lines = [json.loads(line) for line in (tmp_path / "out" / "tags-00000.jsonl").read_text("utf-8").splitlines()]
     alone = tagger.tag([{"photo": picture("red").data}, {"photo": picture("blue").url, "title": "pot"}])
-    assert [line["outcome"] for line in lines] == ["tagged", "tagged", "rejected"]
+    assert [line["outcome"] for line in lines] == ["tagged", "tagged", "rejected"], lines
+    assert "no picture 'gone.png'" in lines[2]["reason"]
     for line, tagging in zip(lines, alone, strict=False):
-        assert line["tags"]["kind"]["value"] == tagging.value("kind")
-        assert line["tags"]["kind"]["probability"] == pytest.approx(tagging.tags["kind"].probability, abs=1e-5)
-        assert line["tags"]["brand"]["inferred"]
+        for name in ("kind", "new"):
+            assert line["tags"][name]["value"] == tagging.value(name)
+            assert line["tags"][name]["probability"] == pytest.approx(tagging.tags[name].probability, abs=1e-5)
 
 
 def test_a_model_of_texts_is_no_model_for_a_task_with_pictures(tiny_text: Path, shown: Task) -> None:
