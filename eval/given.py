@@ -11,7 +11,7 @@ from dataclasses import replace
 from eval.record import Run, RunRow
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.record import Column, Record
+from tagger.record import Column
 
 
 def with_predicted(examples: Sequence[Example], column: str, run: Run, takes: Column) -> list[Example]:
@@ -26,7 +26,7 @@ def with_predicted(examples: Sequence[Example], column: str, run: Run, takes: Co
     if takes.allowed and (others := {str(predicted[e.record.id][0]) for e in examples} - set(takes.allowed)):
         raise SourceError(f"column {column!r} does not take {min(others)!r}, which the run predicts")
     return [
-        replace(e, record=Record(e.record.id, {**e.record.values, column: str(predicted[e.record.id][0])}))
+        replace(e, record=replace(e.record, values={**e.record.values, column: str(predicted[e.record.id][0])}))
         for e in examples
     ]
 

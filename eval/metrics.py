@@ -37,7 +37,7 @@ def metrics(
         yield Metric("precision, strict", bootstrap(found, lambda c: c.precision))
         yield Metric("recall, strict", bootstrap(found, lambda c: c.recall))
     first = next(iter(task.columns))
-    texts = {example.record.id: example.record.values[first] for example in examples}
+    texts = {example.record.id: example.record.values.get(first, "") for example in examples}
     if spans is not None:
         yield Metric("span F1", bootstrap_counts(list(span_counts(found, texts, spans).values()), lambda c: c.f1))
     for name, field in task.fields.items():

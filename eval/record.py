@@ -61,8 +61,13 @@ class Header(BaseModel):
 
 def rows_id(records: Iterable[Record]) -> str:
     """The `rows_id` of these records."""
-    told = json.dumps([[record.id, dict(record.values)] for record in records], ensure_ascii=False, sort_keys=True)
+    told = json.dumps([_told(record) for record in records], ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _told(record: Record) -> list[Any]:
+    pictures = {name: picture.digest.hex() for name, picture in record.pictures.items()}
+    return [record.id, dict(record.values), *([pictures] if pictures else [])]
 
 
 class RunTag(BaseModel):

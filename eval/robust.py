@@ -77,7 +77,7 @@ def perturbed(example: Example, kind: str, seed: int, task: Task) -> Example:
     Raises SettingsError for a kind that is not one of KINDS.
     """
     pieces = _pieces(example.record, kind, seed, task)
-    record = Record(example.record.id, {**example.record.values, **_texts(pieces)})
+    record = replace(example.record, values={**example.record.values, **_texts(pieces)})
     answer: dict[str, Any] = {}
     also: dict[str, tuple[Any, ...]] = {}
     verbatim = _verbatim(task)

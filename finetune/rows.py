@@ -45,6 +45,9 @@ def training_rows(
     if any(ask.form == "levels" or ask.shortlist for ask in task.plan.ask):
         hint = 'give --plan one with form = "label" and without a shortlist'
         raise SettingsError("there are no training rows for a plan that asks by levels or by a shortlist", hint=hint)
+    if task.picture_columns:
+        hint = f"take {task.picture_columns[0]!r} out of its columns"
+        raise SettingsError(f"adapters are trained on texts, and task {task.id!r} reads pictures", hint=hint)
     tagger = Tagger(task, engine=ScriptedEngine(), shots=shots, calibrated=False)
     for ask in task.plan.ask:
         answered = [e for e in examples if ask.as_object or ask.fields[0] in e.answer]

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tagger.errors import SourceError
+from tagger.record import Record
 
 ANSWERS, LOCK = "_answers.sqlite", ".lock"
 PATIENCE = 1.0
@@ -37,10 +38,12 @@ _AT_ONCE = 10_000
 """Keys looked up in one statement; SQLite takes 32,766."""
 
 
-def content_key(values: Mapping[str, str]) -> bytes:
-    """What two records share that are asked the same: 16 bytes over their columns."""
-    told = "\0".join(text for item in values.items() for text in item)  # no text has a NUL in it (record.py)
-    return blake2b(told.encode(), digest_size=16).digest()
+def content_key(record: Record) -> bytes:
+    """What two records share that are asked the same: 16 bytes over their columns, of pictures over what they show and
+    not over what they are called."""
+    told = "\0".join(text for item in record.values.items() for text in item)  # no text has a NUL in it (record.py)
+    seen = "".join(f"\0\0{name}\0{picture.digest.hex()}" for name, picture in record.pictures.items())
+    return blake2b((told + seen).encode(), digest_size=16).digest()
 
 
 @contextmanager

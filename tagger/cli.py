@@ -58,7 +58,10 @@ def render(
         head, body = chat.head_ids(prompt.head), chat.bodies([prompt])[0]
         out.rule(f"cached part: {len(head)} tokens, the same for every record with these fields")
         out.print(escape(chat.text(head)), style="dim", highlight=False, soft_wrap=True)
-        out.rule(f"this record: {len(body)} tokens")
+        out.rule(f"this record: {chat.count(prompt)[1]} tokens")
+        for name, picture in record.pictures.items():
+            counted = "" if chat.sight else " (not counted: this model sees no pictures)"
+            out.print(f"picture in {escape(name)}: {picture}{counted}", style="dim", highlight=False, soft_wrap=True)
         out.print(escape(chat.text(body)), highlight=False, soft_wrap=True)
         out.rule(f"{ask.form}: {', '.join(ask.fields[:6])}")
 

@@ -56,6 +56,9 @@ def serve(
         raise SettingsError("two tasks have one name", where="--task", hint="rename the folder of one of them")
     if shots and len(loaded) > 1:
         raise SettingsError("labelled rows are those of one task", where="--shots", hint="serve its task by itself")
+    if mask and (seeing := [task.id for task in loaded if task.picture_columns]):
+        told = f"personal data is found in texts, and task {seeing[0]} reads pictures"
+        raise SettingsError(told, where="--mask", hint="serve that task by itself, without --mask")
     err.print(f"opening engine {engine} ...")
     adapters = any(task.definition.adapter for task in loaded)
     again = (lambda: read_keys(keys)) if keys else None

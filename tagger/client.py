@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, overload
@@ -106,7 +107,7 @@ class Client:
         self.close()
 
     def _body(self, first: int, piece: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return {"task": self.task, "records": piece, "first": first, "seconds": self._seconds}
+        return {"task": self.task, "records": [_plain(row) for row in piece], "first": first, "seconds": self._seconds}
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
@@ -114,7 +115,7 @@ class Client:
                 with attempt:
                     return self._http.request(method, path, **more).raise_for_status()
         except httpx.HTTPError as error:
-            raise _plain(error) from None
+            raise _fault(error) from None
         raise AssertionError("an attempt returns or raises")
 
     async def _asend(self, method: str, path: str, **more: Any) -> httpx.Response:
@@ -124,7 +125,7 @@ class Client:
                     async with httpx.AsyncClient(**self._options) as http:  # of this event loop
                         return (await http.request(method, path, **more)).raise_for_status()
         except httpx.HTTPError as error:
-            raise _plain(error) from None
+            raise _fault(error) from None
         raise AssertionError("an attempt returns or raises")
 
 
@@ -163,6 +164,13 @@ def _taggings(answer: httpx.Response) -> Iterator[Tagging]:
         yield tagging_of(json.loads(line))
 
 
+def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row with pictures, which are bytes, as base64: JSON has no bytes."""
+    if not any(isinstance(value, bytes) for value in row.values()):
+        return row
+    return {name: b64encode(value).decode() if isinstance(value, bytes) else value for name, value in row.items()}
+
+
 def _fields(told: Mapping[str, Any]) -> list[str]:
     return list(told["fields"])
 
@@ -178,7 +186,7 @@ def _worth_again(error: Exception) -> bool | float:
     return float(after) if after.isdecimal() else True
 
 
-def _plain(error: httpx.HTTPError) -> EngineError | SettingsError:
+def _fault(error: httpx.HTTPError) -> EngineError | SettingsError:
     """What a person is told."""
     if not isinstance(error, httpx.HTTPStatusError):
         where = str(error.request.url) if error._request else None

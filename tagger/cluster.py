@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 
 from tagger.asking import Answered, Here, Stop
 from tagger.engines.base import Completion, EngineInfo, Request
+from tagger.engines.scripted import CANARY
 from tagger.errors import EngineError, SettingsError
+from tagger.picture import Picture
 from tagger.pipeline import Tagger
 from tagger.record import Record
 
@@ -29,6 +31,10 @@ BLOCK = 2048
 """Records of a piece of work, which one engine answers."""
 WAIT = 5.0
 """Seconds in which a cluster has to answer."""
+
+
+_STAGED = pa.schema([("id", "string"), ("values", "string"), ("pictures", "string"), ("data", pa.list_(pa.binary()))])
+"""What is asked, as it lies in Parquet."""
 
 
 class Elsewhere:
@@ -41,8 +47,10 @@ class Elsewhere:
         self.info = EngineInfo(name, model or "none", "as on the cluster", {"ray": _ray().__version__})
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Raises EngineError."""
-        raise EngineError("the engines are on the cluster")
+        """Passes the canary, which each engine is asked where it is; raises EngineError for anything else."""
+        if any(request.prompt.head.instruction != CANARY for request in requests):
+            raise EngineError("the engines are on the cluster")
+        return [Completion(request.constraint.grammar.split('"')[1], "stop") for request in requests]
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -98,8 +106,7 @@ class OnRay:
         self._todo.mkdir(parents=True)
         left, number = iter(records), 0
         while part := list(islice(left, BLOCK)):
-            rows = [{"id": record.id, "values": json.dumps(dict(record.values))} for record in part]
-            pq.write_table(pa.Table.from_pylist(rows), self._todo / f"{number:06d}.parquet")
+            pq.write_table(pa.Table.from_pylist(list(map(_line, part)), _STAGED), self._todo / f"{number:06d}.parquet")
             number += 1
 
 
@@ -116,8 +123,16 @@ class Remote:
         return block.append_column("answer", pa.array(answers, pa.string()))
 
 
-def _record(line: Mapping[str, str]) -> Record:
-    return Record(line["id"], json.loads(line["values"]))
+def _line(record: Record) -> dict[str, Any]:
+    told = {name: [p.media, p.width, p.height] for name, p in record.pictures.items()}
+    data = [picture.data for picture in record.pictures.values()]
+    return {"id": record.id, "values": json.dumps(dict(record.values)), "pictures": json.dumps(told), "data": data}
+
+
+def _record(line: Mapping[str, Any]) -> Record:
+    told = json.loads(line["pictures"])
+    pictures = {name: Picture(data, *told[name]) for name, data in zip(told, line["data"], strict=True)}
+    return Record(line["id"], json.loads(line["values"]), pictures)
 
 
 def _ray() -> Any:

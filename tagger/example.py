@@ -43,7 +43,7 @@ Asked = Callable[[Record], Mapping[str, FieldBase]]
 
 
 def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold: str) -> list[Example]:
-    """All examples of a JSONL file, in order.
+    """All examples of a JSONL file, in order; paths of pictures lead from its folder.
 
     Raises TaskError naming the file and every line (of many the first) that is no JSON object, lacks a column or
     an answer, or whose answer breaks the schema.
@@ -54,7 +54,8 @@ def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold:
     for number, line in enumerate(path.read_bytes().removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
         if line.strip():
             try:
-                examples.append(_example(line, f"{path}:{number}", number, columns, asked, gold))
+                row = _row(line, f"{path}:{number}")
+                examples.append(example_of(row, f"{path}:{number}", number, columns, asked, gold, path.parent))
             except TaskError as error:
                 wrong.append(error)
     if wrong:
@@ -70,20 +71,28 @@ def read_examples(path: Path, columns: Mapping[str, Column], asked: Asked, gold:
     return examples
 
 
-def _example(line: bytes, where: str, number: int, columns: Mapping[str, Column], asked: Asked, gold: str) -> Example:
+def _row(line: bytes, where: str) -> Any:
     try:
-        row = json.loads(line)
+        return json.loads(line)
     except (ValueError, RecursionError) as error:
         raise TaskError(f"not a line of JSON: {error}", where=where) from None
-    return example_of(row, where, number, columns, asked, gold)
 
 
-def example_of(row: Any, where: str, number: int, columns: Mapping[str, Column], asked: Asked, gold: str) -> Example:
-    """A row as an example; TaskError if it is none, or its answer breaks the schema of what is asked."""
+def example_of(
+    row: Any,
+    where: str,
+    number: int,
+    columns: Mapping[str, Column],
+    asked: Asked,
+    gold: str,
+    folder: Path | None = None,
+) -> Example:
+    """A row as an example, its pictures below `folder`; TaskError if it is none, or its answer breaks the schema of
+    what is asked."""
     if not isinstance(row, Mapping):
         raise TaskError(f"expected an object, found {row!r:.40}", where=where)
     native = "record" in row and "answer" in row
-    record = read_record(row["record"] if native else row, columns, str(number))
+    record = read_record(row["record"] if native else row, columns, str(number), folder=folder)
     if isinstance(record, Rejected):
         raise TaskError(f"not a record of this task: {record.reason}", where=where)
     fields = asked(record)

@@ -124,7 +124,7 @@ def check(job: Job, tagger: Tagger) -> None:
     if looks == "bytes" and form != "parquet":
         raise RefusedError(422, f"not {FORMS[form]}: it is no text", "send JSON lines, CSV or Parquet")
     try:
-        next(catalogue(job.source, tagger.task.columns))
+        next(catalogue(job.source, tagger.task.columns, paths=False))
     except ColumnError as error:
         hint = "call the column so in the file, or list its name in the task's task.toml, names"
         raise RefusedError(422, error.message, hint) from None

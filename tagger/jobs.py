@@ -202,7 +202,7 @@ class Jobs:
         try:
             _begin_anew(tags, tagger)
             asker = Shared(lambda record: self._ask(wanted.caller, tagger, record), loop)
-            done = tag_file(tagger, job.source, tags, asker=asker, progress=heard, stop=stop)
+            done = tag_file(tagger, job.source, tags, asker=asker, paths=False, progress=heard, stop=stop)
             job.state = "waiting"
             if done.finished:
                 job.look()

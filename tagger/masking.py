@@ -44,14 +44,14 @@ class Masked:
 def masked(record: Record, columns: Mapping[str, Column]) -> Masked:
     """The record with a placeholder for each piece of personal data in the free-text columns of a task.
 
-    `columns` are those of the task; a column with `allowed` values holds no free text. A placeholder whose name stands
-    in the record already, in whatever case or width, is passed over for the next number.
+    `columns` are those of the task; one with `allowed` values holds no free text, and no picture is looked into. A
+    placeholder whose name stands in the record already, in whatever case or width, is passed over for the next number.
     """
     finds: list[Find] = []
     shown: dict[tuple[str, str], str] = {}
     standing: str | None = None
     for column, setting in columns.items():
-        text = record.values[column]
+        text = record.values.get(column, "")  # of a picture
         for start, end, kind in [] if setting.allowed else pieces(text):
             if standing is None:
                 standing = unicodedata.normalize("NFKC", "\n".join(record.values.values())).casefold()
@@ -65,7 +65,7 @@ def masked(record: Record, columns: Mapping[str, Column]) -> Masked:
         name: _replaced(text, [(f.start, f.end, f.placeholder) for f in finds if f.column == name])
         for name, text in record.values.items()
     }
-    return Masked(Record(record.id, values), record, tuple(finds))
+    return Masked(replace(record, values=values), record, tuple(finds))
 
 
 def restored(tagging: Tagging, masked: Masked) -> Tagging:

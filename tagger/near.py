@@ -1,8 +1,8 @@
 """Records in, for each the earlier record that is nearly the same out, so that one answer serves both.
 
 MinHash with locality-sensitive hashing (Broder 1997; Leskovec et al., Mining of Massive Datasets, chapter 3) over
-pieces of five characters. Nearly the same is not the same: records with other numbers are never taken for each other,
-and an answer is only handed on where its texts stand in the other record, too.
+pieces of five characters. Nearly the same is not the same: records with other numbers or pictures are never taken for
+each other, and an answer is only handed on where its texts stand in the other record, too.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Near:
         pieces = {text[i : i + PIECE].encode() for i in range(max(1, len(text) - PIECE + 1))}
         hashed = self._blank.copy()
         hashed.update_batch(sorted(pieces))
-        own = _Known(len(self._known), record, hashed, (group, *re.findall(r"\S*\d\S*", text)))
+        seen = [picture.digest.hex() for picture in record.pictures.values()]
+        own = _Known(len(self._known), record, hashed, (group, *seen, *re.findall(r"\S*\d\S*", text)))
         close = [known for name in self._index.query(hashed) if (known := self._known[name]).same == own.same]
         alike = {known.place: (hashed.jaccard(known.hashed), known.record) for known in close}
         if alike and (best := max(alike.items(), key=lambda item: (item[1][0], -item[0]))[1])[0] >= self._least:

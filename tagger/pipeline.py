@@ -16,7 +16,7 @@ from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
 from tagger.decide import ALTERNATIVES, decide
-from tagger.engines import open_engine
+from tagger.engines import blind, open_engine
 from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
@@ -77,6 +77,9 @@ class Tagger:
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
         pool = showable(self.task, shots) if shots else []
+        if pool and not any(column.kind == "text" for column in self.task.columns.values()):
+            told = f"labelled rows are compared by their texts, and task {self.task.id!r} reads pictures alone"
+            raise SettingsError(told, hint="leave the labelled rows out")
         examples = pool or self.task.examples
         self._rows = Rows(self.task, examples, pooled=bool(pool))
         self._questions = Questions(self.task, pool, examples, self._rows.closed)
@@ -90,6 +93,7 @@ class Tagger:
             self._open = partial(open_engine, engine, model, adapters=bool(named))
             engine = self._open()
         self.engine = engine
+        self._see_to_sight()
         info = self.engine.info
         self._adapter: str | None = None
         adapter_id: str | None = None
@@ -200,6 +204,14 @@ class Tagger:
             ways = [Descent(self._taxonomy(ask.fields[0])) for _ in records]
             return [question.prompt for question in self._questions.of_level(ask, records, ways)]
         return [question.prompt for question in self._questions.of(ask, records)]
+
+    def _see_to_sight(self) -> None:
+        """Raise SettingsError for a model that sees no pictures where the task has some to show."""
+        columns = self.task.picture_columns
+        if columns and (reason := blind(self.engine)):
+            told = f"task {self.task.id!r} shows the picture in column {columns[0]!r}"
+            hint = "choose a vision-language model with --model, or take the column out of task.toml"
+            raise SettingsError(f"{told}, which {self.engine.info.model!r} does not take: {reason}", hint=hint)
 
     def _served(self, named: str) -> tuple[str, str]:
         """What the engine calls an adapter, and what a tagging calls it. A server has its own names for adapters."""

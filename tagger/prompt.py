@@ -9,11 +9,13 @@ text in one message 2 %.)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tagger.example import Example
 from tagger.grammar import spell
+from tagger.picture import Picture
 from tagger.plan import Ask, codes
 from tagger.record import Record
 from tagger.schema import PATH_SEPARATOR, FieldBase, PathField
@@ -41,15 +43,21 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model reads: the shared `head`, then this record's retrieved `shots`, then the `record`."""
+    """What the model reads: the shared `head`, then this record's retrieved `shots`, then its `pictures`, and the
+    `record`, which names them."""
 
     head: Head
     shots: tuple[Turn, ...]
     record: str
+    pictures: tuple[Picture, ...] = ()
 
     @property
-    def messages(self) -> list[dict[str, str]]:
-        """The conversation as chat messages, instruction first, record last."""
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as chat messages, instruction first, record last; pictures as OpenAI's protocol has them."""
+        return self.conversation(lambda picture: picture.url)
+
+    def conversation(self, shown: Callable[[Picture], str]) -> list[dict[str, Any]]:
+        """`messages`, with what is `shown` of a picture in the place of its URL."""
         turns = [
             {"role": role, "content": text}
             for turn in (*self.head.shots, *self.shots)
@@ -58,8 +66,12 @@ class Prompt:
         return [
             {"role": "system", "content": self.head.instruction},
             *turns,
-            {"role": "user", "content": self.record},
+            {"role": "user", "content": self._last(shown) if self.pictures else self.record},
         ]
+
+    def _last(self, shown: Callable[[Picture], str]) -> list[dict[str, Any]]:
+        parts = [{"type": "image_url", "image_url": {"url": shown(picture)}} for picture in self.pictures]
+        return [*parts, {"type": "text", "text": self.record}]
 
 
 def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: Iterable[Example]) -> Head:
@@ -77,7 +89,7 @@ def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: It
 
 def render(task: Task, head: Head, shots: Iterable[Turn], record: Record, candidates: Sequence[str] = ()) -> Prompt:
     """The prompt of one record behind a shared head; `candidates` are the values on its shortlist, if any."""
-    return Prompt(head, tuple(shots), _record(task, record, candidates))
+    return Prompt(head, tuple(shots), _record(task, record, candidates), tuple(record.pictures.values()))
 
 
 def turn(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shot: Example) -> Turn:
@@ -106,6 +118,8 @@ def escape(text: str) -> str:
 
 def _record(task: Task, record: Record, candidates: Sequence[str] = ()) -> str:
     shown = {name: escape(" ".join(text.split())) for name, text in record.values.items()}
+    places = {name: f"(picture {number})" for number, name in enumerate(record.pictures, 1)}
+    shown |= {name: places.get(name, "") for name in task.picture_columns}
     context = {"record": shown, "candidates": list(candidates)}
     return render_block(task.template, "record", context, task.place("prompt.jinja"))
 

@@ -128,7 +128,8 @@ class Questions:
         key = ask, tuple(fields), group, vote, tuple(map(id, shown))
         if key not in self._heads:
             if not self.pool and ask.form != "levels":  # an example belongs to one node, the head to all
-                fixed, asked = showable(self._task, self._task.examples)[: plan.fixed], self._task.asked(record)
+                texts = [e for e in self._task.examples if not e.record.pictures]  # a shot is a text
+                fixed, asked = showable(self._task, texts)[: plan.fixed], self._task.asked(record)
                 shown = [e for e in fixed if self._task.asked(e.record) == asked]
             shown = shuffled(shown, str(vote)) if vote else shown
             self._heads[key] = render_head(self._task, ask, fields, shown)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic import Field as Setting
+
+from tagger.picture import Picture, UnreadableError, read_picture
 
 ID = "id"
 """The column with the name of a row, where a mapping does not say another."""
@@ -18,6 +21,7 @@ class Column(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    kind: Literal["text", "image"] = "text"
     about: str = ""
     names: tuple[str, ...] = ()
     """Names a file may use for this column, tried in order after the column's own."""
@@ -27,13 +31,29 @@ class Column(BaseModel):
     allowed: tuple[str, ...] = ()
     """If given, the only values this column may have."""
 
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if self.kind == "image" and (wrong := {"max_chars", "allowed"} & self.model_fields_set):
+            raise ValueError(f"{min(wrong)} is for texts, this column holds images")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_were_kinds(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A column of text without its kind, so that the version of a task of texts (task.py) stays what it was."""
+        told: dict[str, Any] = write(self)
+        if self.kind == "text":
+            del told["kind"]
+        return told
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One product: `values` by column name of the task, `id` as it came or the row's number."""
+    """One product: texts (`values`) and `pictures` by column name of the task, `id` as it came or the row's number."""
 
     id: str
     values: Mapping[str, str]
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+    """Those that there are: the others' columns have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +69,19 @@ class Rejected:
 
 
 def read_record(
-    row: Any, columns: Mapping[str, Column], name: str, mapping: Mapping[str, str] | None = None, where: str = ""
+    row: Any,
+    columns: Mapping[str, Column],
+    name: str,
+    mapping: Mapping[str, str] | None = None,
+    where: str = "",
+    folder: Path | None = None,
 ) -> Record | Rejected:
     """Take from `row` the columns of a task.
 
     `name` is the id of a row without one: its number, counted from 1. `mapping` names, for a column
     of the task, the key of the row that holds it; without an entry the column's own name is tried,
-    then its `names`. Unused keys of the row are ignored. `where` is what errors call the row.
+    then its `names`. Unused keys of the row are ignored. `where` is what errors call the row. Pictures may be named by
+    their paths below `folder`; without one they have to stand in the row themselves.
     """
     where = where or f"row {name}"
     if not isinstance(row, Mapping):
@@ -68,14 +94,23 @@ def read_record(
     record_id = name if identity is None or identity == "" or identity != identity else str(identity)
     record_id = printable(record_id)
     values: dict[str, str] = {}
+    pictures: dict[str, Picture] = {}
     for name, column in columns.items():
         key = column_key(row, name, column, mapping or {})
         value = row.get(key) if key is not None else None
         if value is None or (isinstance(value, str) and not value.strip()):
             if column.required:
                 found = ", ".join(map(str, row)) or "nothing"
-                return Rejected(record_id, f"no text in column {name!r} (the row has: {found})", where)
-            values[name] = ""
+                wanted = "text" if column.kind == "text" else "picture"
+                return Rejected(record_id, f"no {wanted} in column {name!r} (the row has: {found})", where)
+            if column.kind == "text":
+                values[name] = ""
+            continue
+        if column.kind == "image":
+            try:
+                pictures[name] = read_picture(value, folder)
+            except UnreadableError as error:
+                return Rejected(record_id, str(error), f"{where}, column {key!r}")
             continue
         if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
             reason = f"expected text, found {_shown(value)}"
@@ -84,7 +119,7 @@ def read_record(
         if wrong := _wrong_text(text, column):
             return Rejected(record_id, wrong, f"{where}, column {key!r}")
         values[name] = text
-    return Record(record_id, values)
+    return Record(record_id, values, pictures)
 
 
 def printable(text: str) -> str:

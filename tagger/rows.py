@@ -31,15 +31,20 @@ class Rows:
 
     def __init__(self, task: Task, examples: Sequence[Example], *, pooled: bool) -> None:
         """`pooled`: whether the examples are a pool, and not those that are shipped with the task."""
-        speak = task.plan.shots.prior > 0
+        speak = task.plan.shots.prior > 0 and len(task.picture_columns) < len(task.columns)
         self._task = task
         self.closed = {ask: prior for ask in task.plan.ask if speak and (prior := _closed(task, ask, examples, pooled))}
         """By ask, what rows say of its one closed field."""
         self._spans = _spans(task, examples) if speak and pooled else None
 
     def shares(self, ask: Ask, records: Sequence[Record]) -> Sequence[Mapping[str, float]]:
-        """For each record the probabilities of the values of a closed field; empty where the rows say nothing."""
-        return self.closed[ask].shares(records) if ask in self.closed else [{}] * len(records)
+        """For each record the probabilities of the values of a closed field; empty where the rows say nothing: they go
+        by its text, so of a record that is all picture, too."""
+        if ask not in self.closed:
+            return [{}] * len(records)
+        told = [record for record in records if any(record.values.values()) or not record.pictures]
+        found = dict(zip(map(id, told), self.closed[ask].shares(told), strict=True))
+        return [found.get(id(record), {}) for record in records]
 
     def joined(
         self,

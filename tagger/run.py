@@ -31,6 +31,8 @@ from tagger.sources import Seen, Unread, batches, catalogue, one_ahead
 
 SHARD = 10_000
 """Rows of a file of output."""
+SHARD_PICTURES = 256
+"""The same where records have pictures: two shards lie in memory at once, and a picture may take 5 MiB."""
 
 Answer = Mapping[str, Any]
 """What `Tagging.answer` gives, with `same_as` where it is that of a record which is nearly the same."""
@@ -70,7 +72,8 @@ def tag_file(
     near: float | None = None,
     blocklist: Blocklist | None = None,
     asker: Asker | None = None,
-    shard: int = SHARD,
+    shard: int | None = None,
+    paths: bool = True,
     command: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] = lambda done: None,
     stop: Callable[[], bool] = lambda: False,
@@ -78,10 +81,10 @@ def tag_file(
     """Tag every row of `source`, a file or a folder (or the first `limit`), into `out`.
 
     `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). Values on a
-    `blocklist` do not go out; the answers that are kept still have them. `command` is kept for whoever gives it again.
-    `progress` hears how far it is, after every batch; once `stop` says so, nothing more is asked. Raises SourceError
-    for a source that does not fit the task, for an `out` of another run and for what cannot be written, EngineError for
-    an engine that cannot be brought back.
+    `blocklist` do not go out; the answers that are kept still have them. `paths`: whether pictures may be named by
+    their paths beside the file. `command` is kept for whoever gives it again. `progress` hears how far it is, after
+    every batch; once `stop` says so, nothing more is asked. Raises SourceError for a source that does not fit the task,
+    for an `out` of another run and for what cannot be written, EngineError for an engine that cannot be brought back.
     """
     if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
         hint = "choose an --out beside it"
@@ -93,11 +96,13 @@ def tag_file(
             answers.note(command=command)
         settings = f"{form} {near}" + (f" {blocklist.id}" if blocklist else "")
         run = _Run(tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings, blocklist)
-        rows = islice(catalogue(source, tagger.task.columns, mapping), limit)
+        task = tagger.task
+        rows = islice(catalogue(source, task.columns, mapping, paths=paths), limit)
+        size = shard or (SHARD_PICTURES if task.picture_columns else SHARD)
         with suppress(_StoppedError):
             if run.ask.whole:
-                run.ahead(islice(catalogue(source, tagger.task.columns, mapping), limit))
-            run.through(batches(rows, shard), printable(source.name))
+                run.ahead(islice(catalogue(source, task.columns, mapping, paths=paths), limit))
+            run.through(batches(rows, size), printable(source.name))
         return run.done
 
 
@@ -255,7 +260,7 @@ class _Run:
         found = self._answered({key: record for key, record in records.items() if likes.get(key) is None})
         self.unsure = False
         task = self.tagger.task
-        models = {key: content_key(like.values) for key, like in likes.items() if like}
+        models = {key: content_key(like) for key, like in likes.items() if like}
         known = found | self.answers.get(models.values())
         for key, model in models.items():
             self.unsure |= model not in known or known[model]["outcome"] == "failed"
@@ -271,7 +276,7 @@ class _Run:
         missing = [record for key, record in records.items() if key not in found]
         if self.ask.whole:  # it was asked for all of them before
             lost = self._without("failed", "the cluster gave no answer")
-            return found | {key: self.failed.get(key, lost) for key in map(_key, missing)}
+            return found | {key: self.failed.get(key, lost) for key in map(content_key, missing)}
         for batch in self.ask(missing, self.stop):
             found |= self._keep(batch)
         if len(found) < len(records):
@@ -280,7 +285,7 @@ class _Run:
 
     def _keep(self, batch: Answered) -> dict[bytes, Answer]:
         """Keep answers, those apart that only the engine is to blame for."""
-        got = {content_key(record.values): answer for record, answer in batch}
+        got = {content_key(record): answer for record, answer in batch}
         failed = {key: answer for key, answer in got.items() if answer["outcome"] == "failed"}
         self.answers.add({key: answer for key, answer in got.items() if key not in failed}, self.number)
         if self.ask.whole:
@@ -346,13 +351,9 @@ def _sealed(digest: str, path: Path) -> str:
     return f"{digest} {path.stat().st_size if path.is_file() else None}"
 
 
-def _key(record: Record) -> bytes:
-    return content_key(record.values)
-
-
 def _keys(part: Iterable[Record | Rejected]) -> list[bytes | None]:
     """The content of each record; None for what is none."""
-    return [_key(one) if isinstance(one, Record) else None for one in part]
+    return [content_key(one) if isinstance(one, Record) else None for one in part]
 
 
 def _by_content(part: Iterable[Record | Rejected], keys: Iterable[bytes | None]) -> dict[bytes, Record]:

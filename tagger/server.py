@@ -132,7 +132,9 @@ def _add_tasks(app: FastAPI, service: Service) -> None:
         if not isinstance(record, Record):
             raise RefusedError(422, f"not a record of this task: {record.reason}")
         asks = [ask for ask in tagger.task.plan.ask if set(ask.fields) & set(tagger.task.asked(record))]
-        return [{"fields": ask.fields, "messages": tagger.prompts(ask, [record])[0].messages} for ask in asks]
+        prompts = [tagger.prompts(ask, [record])[0] for ask in asks]
+        told = [prompt.conversation(str) for prompt in prompts]  # what a picture is, not all its bytes
+        return [{"fields": ask.fields, "messages": messages} for ask, messages in zip(asks, told, strict=True)]
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:
@@ -197,7 +199,11 @@ async def _hung_up(request: Request) -> None:
 
 def _told(tagger: Tagger) -> dict[str, Any]:
     task, made = tagger.task, tagger.provenance
-    columns = {name: {"about": c.about, "required": c.required, "names": c.names} for name, c in task.columns.items()}
+    columns = {
+        name: {"about": c.about, "required": c.required, "names": c.names}
+        | ({} if c.kind == "text" else {"kind": c.kind})
+        for name, c in task.columns.items()
+    }
     fields = {name: field.model_dump(mode="json") for name, field in task.fields.items()}
     return {
         "id": task.id, "version": task.version, "about": task.definition.about, "columns": columns, "fields": fields,

@@ -162,7 +162,12 @@ class Service:
     async def tag(self, key: Key, task: str, row: Mapping[str, Any], name: str, seconds: float) -> Tagging:
         """The tagging of one row; raises what `Batcher.tag` does."""
         tagger = self.taggers[task]
-        return await self._tag(key.name, tagger, read_record(row, tagger.task.columns, name), seconds)
+        columns = tagger.task.columns
+        if tagger.task.picture_columns:  # unpacking one takes a while
+            record = await asyncio.to_thread(read_record, row, columns, name)
+        else:
+            record = read_record(row, columns, name)
+        return await self._tag(key.name, tagger, record, seconds)
 
     async def tag_in_turn(self, key: Key, task: str, row: Mapping[str, Any], name: str, seconds: float) -> Tagging:
         """The tagging of one of many rows, which waits while the queue is full, as long as its `seconds` last."""

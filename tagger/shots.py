@@ -33,6 +33,7 @@ class ShotPool:
         self._task, self._plan = task, task.plan.shots
         self._examples = list(examples)
         self._groups = np.array([task.group(example.record) for example in self._examples])
+        self._shown = np.array([not example.record.pictures for example in self._examples])  # a shot is a text
         self._texts = np.array([plain_text(example.record) for example in self._examples])
         self._vectorizer = Embedder(self._plan.embedder) if self._plan.embedder else vectorizer()
         self._matrix = self._vectorizer.fit_transform(self._texts)
@@ -72,7 +73,7 @@ class ShotPool:
 
     def _pick(self, record: Record, likeness: np.ndarray, count: int, common: int) -> list[Example]:
         group = self._task.group(record)
-        allowed = (self._groups == group) & (self._texts != plain_text(record))
+        allowed = (self._groups == group) & self._shown & (self._texts != plain_text(record))
         allowed[self._representatives(group, common)] = False
         left = np.flatnonzero(allowed)
         if not self._plan.balanced and len(left) > count:  # only those that can be among the first are put in order
@@ -95,7 +96,7 @@ class ShotPool:
 
     def _representatives(self, group: str, count: int) -> list[int]:
         if (group, count) not in self._chosen:
-            members = np.flatnonzero(self._groups == group)[: MOST_COMPARED if count else 0]
+            members = np.flatnonzero((self._groups == group) & self._shown)[: MOST_COMPARED if count else 0]
             likeness = _cosines(self._matrix[members], self._matrix[members])
             chosen: list[int] = []
             nearest = np.zeros(len(members))

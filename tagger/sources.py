@@ -77,21 +77,22 @@ def files(source: Path) -> list[Path]:
 
 
 def catalogue(
-    source: Path, columns: Mapping[str, Column], mapping: Mapping[str, str] | None = None
+    source: Path, columns: Mapping[str, Column], mapping: Mapping[str, str] | None = None, *, paths: bool = True
 ) -> Iterator[Record | Rejected]:
-    """The records of a file (as `records`), or of all files of a folder.
+    """The records of a file (as `records`), or of all files of a folder. `paths`: whether pictures may be named by
+    paths that lead from the folder of their file.
 
     In a folder an empty file is passed over, and one that cannot be read is one Unread record from there on. Raises
     SourceError where nothing can be read at all.
     """
     if not source.is_dir():
-        yield from records(source, columns, mapping)
+        yield from records(source, columns, mapping, paths=paths)
         return
     ids, last, some = Seen(), None, False
     for path in files(source):
         name = printable(path.relative_to(source).as_posix())
         try:
-            for record in records(path, columns, mapping, ids, name):
+            for record in records(path, columns, mapping, ids, name, paths=paths):
                 some = True
                 yield record
         except EmptyError:
@@ -165,16 +166,18 @@ def records(
     mapping: Mapping[str, str] | None = None,
     ids: Seen | None = None,
     prefix: str | None = None,
+    *,
+    paths: bool = True,
 ) -> Iterator[Record | Rejected]:
     """The records of a file, one for every row. The second of two rows with one id is rejected.
 
     A row without an id of its own is called file:row; `ids` are those of files before this one, `prefix` is what to
-    call it instead of its name.
+    call it instead of its name, `paths` as for `catalogue`.
     Raises SourceError when the first readable row has no key for a required column: then it is the
     file that does not fit, not a row.
     """
     advised = False
-    for one in _records(path, columns, mapping, ids, prefix):
+    for one in _records(path, columns, mapping, ids, prefix, path.parent if paths else None):
         if not advised and isinstance(one, Rejected) and one.reason.startswith("invalid UTF-8"):
             one, advised = replace(one, reason=f"{one.reason}; {NO_UTF8}"), True  # once: it is likely the whole file
         yield one
@@ -186,6 +189,7 @@ def _records(
     mapping: Mapping[str, str] | None,
     ids: Seen | None,
     prefix: str | None,
+    pictures: Path | None,
 ) -> Iterator[Record | Rejected]:
     seen, checked, called = ids or Seen(), False, prefix or printable(path.name)
 
@@ -200,7 +204,7 @@ def _records(
         if not checked and isinstance(row, Mapping):
             choose(row)
             checked = True
-        record = read_record(row, columns, name, mapping, where)
+        record = read_record(row, columns, name, mapping, where, pictures)
         if record.id != name and not seen.add(record.id):
             yield Rejected(record.id, f"id {record.id!r} stands already on an earlier row", where)
             continue

@@ -94,7 +94,12 @@ class Task:
     @property
     def text_columns(self) -> list[str]:
         """The columns that are free text: one with `allowed` values proves nothing."""
-        return [name for name, column in self.columns.items() if not column.allowed]
+        return [name for name, column in self.columns.items() if column.kind == "text" and not column.allowed]
+
+    @property
+    def picture_columns(self) -> list[str]:
+        """The columns that are pictures."""
+        return [name for name, column in self.columns.items() if column.kind == "image"]
 
     @cached_property
     def version(self) -> str:
@@ -102,7 +107,7 @@ class Task:
         parts = [
             self.definition.model_dump_json(exclude={"adapter", "plan", "target"}),
             self.template_source,
-            json.dumps([[dict(e.record.values), e.answer] for e in self.examples], ensure_ascii=False, sort_keys=True),
+            json.dumps([_told(example) for example in self.examples], ensure_ascii=False, sort_keys=True),
             *([self.rules.text] if self.rules else []),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
@@ -227,6 +232,11 @@ def _build(
     where = str(folder / template) if folder else template
     source = check_template(env, template, definition.columns, where)
     plan = load_plan(folder / definition.plan, definition.fields) if folder else default_plan(definition.fields)
+    if all(column.kind == "image" for column in definition.columns.values()) and any(a.shortlist for a in plan.ask):
+        hint = "leave out `shortlist`, or declare a column of text"
+        raise TaskError(
+            "a shortlist is drawn up by a record's text, and the task reads pictures alone", where=where, hint=hint
+        )
     try:
         compiled = env.get_template(template)
     except jinja2.TemplateError as error:
@@ -261,6 +271,11 @@ def _definition(path: Path) -> Definition:
     _refuse_taken_names(definition.fields, str(path))
     _check_when(definition, str(path))
     return definition
+
+
+def _told(example: Example) -> list[Any]:
+    pictures = {name: picture.digest.hex() for name, picture in example.record.pictures.items()}
+    return [dict(example.record.values), example.answer, *([pictures] if pictures else [])]
 
 
 def _label_file(path: Path, where: str) -> dict[str, str]:

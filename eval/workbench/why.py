@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -94,7 +94,8 @@ def _parts(listed: Sequence[Word], size: int) -> list[Sequence[Word]]:
 
 def _without(record: Record, column: str, start: int, end: int) -> Record:
     text = record.values[column]
-    return Record(f"{record.id}-{column}-{start}", {**record.values, column: text[:start] + text[end:]})
+    values = {**record.values, column: text[:start] + text[end:]}
+    return replace(record, id=f"{record.id}-{column}-{start}", values=values)
 
 
 def _value(tag: Tag) -> Any:

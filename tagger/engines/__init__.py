@@ -13,6 +13,7 @@ from tagger.engines.base import Completion, Constraint, Engine, EngineInfo, Requ
 from tagger.engines.scripted import CANARY, ScriptedEngine
 from tagger.errors import ConstraintError, EngineError, SettingsError
 from tagger.grammar import choice_grammar
+from tagger.picture import Picture, blank
 from tagger.prompt import Head, Prompt
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "ScriptedEngine",
     "Step",
     "availability",
+    "blind",
     "canary",
     "chat_tokenizer",
     "open_engine",
@@ -97,17 +99,30 @@ def canary(engine: Engine) -> None:
 
     Raises ConstraintError if the answer is not one that the grammar allows.
     """
+    _prove(engine, ())
+
+
+def blind(engine: Engine) -> str:
+    """Why a model cannot be shown pictures; empty for one that can, which is shown one. Raises what `canary` does."""
+    return _prove(engine, (blank(),))
+
+
+def _prove(engine: Engine, pictures: tuple[Picture, ...]) -> str:
+    """Why the model does not take the canary's prompt with these pictures; empty if it does."""
     allowed = ("quartz-17", "quartz-71")
-    prompt = Prompt(Head(CANARY), (), "banana")
+    prompt = Prompt(Head(CANARY), (), "banana", pictures)
     answer = engine.complete([Request(prompt, Constraint(choice_grammar(allowed)), max_tokens=16)])[0]
     if answer.finish_reason == "error":
         raise EngineError(f"the engine does not answer: {answer.text}", where=engine.info.engine)
+    if pictures and answer.finish_reason == "refused":
+        return answer.text
     if answer.text not in allowed:
         raise ConstraintError(
             f"asked under a grammar that allows only {' and '.join(allowed)}, the engine wrote {answer.text!r:.60}",
             where=f"engine {engine.info.engine}, model {engine.info.model}",
             hint="answers could not be trusted; use a server that enforces grammars (vLLM 0.12 or newer)",
         )
+    return ""
 
 
 def chat_tokenizer(model: str | None = None) -> ChatTokenizer:

@@ -21,6 +21,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoModelFo
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from tagger.engines.sight import Seen
 from tagger.errors import EngineError
 
 BATCH_TOKENS = 1024
@@ -67,20 +68,17 @@ class Batch:
     order: list[int]
 
 
-class PackedModel:
-    """A language model that reads many bodies behind a shared head in one pass."""
+class LocalModel:
+    """The weights of a folder, with the adapters that were asked for."""
 
-    def __init__(self, folder: Path, dtype: str | None) -> None:
-        """`dtype` defaults to what is fastest here."""
+    def __init__(self, kind: Any, folder: Path, dtype: str | None) -> None:
+        """`kind` is the class of transformers that loads it; `dtype` defaults to what is fastest here."""
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         chosen = getattr(torch, dtype) if dtype else fastest_dtype(self.device)
-        self.hf: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype=chosen, local_files_only=True)
+        self.hf: Any = kind.from_pretrained(str(folder), dtype=chosen, local_files_only=True)
         self.hf.to(self.device).eval()
-        if self.hf.config._attn_implementation == "sdpa":
-            self.hf.set_attn_implementation(GROUPED)
         self.dtype = str(chosen).removeprefix("torch.")
-        self.limit = int(getattr(self.hf.config, "max_position_embeddings", 1 << 30))
-        self._heads: OrderedDict[tuple[str | None, tuple[int, ...]], DynamicCache] = OrderedDict()
+        self.limit = int(getattr(self.hf.config.get_text_config(), "max_position_embeddings", 1 << 30))
         self._adapters: dict[str, str] = {}
         self._adapter: str | None = None
 
@@ -110,10 +108,29 @@ class PackedModel:
             self.hf.disable_adapters()
         self._adapter = adapter
 
+
+class PackedModel(LocalModel):
+    """A language model that reads many bodies behind a shared head in one pass."""
+
+    at_once, together = 1 << 30, 64
+    """Requests made ready at once, and answers written together: what one pass over the weights serves."""
+
+    def __init__(self, folder: Path, dtype: str | None) -> None:
+        """`dtype` defaults to what is fastest here."""
+        super().__init__(AutoModelForCausalLM, folder, dtype)
+        if self.hf.config._attn_implementation == "sdpa":
+            self.hf.set_attn_implementation(GROUPED)
+        self._heads: OrderedDict[tuple[str | None, tuple[int, ...]], DynamicCache] = OrderedDict()
+
     def packs(
-        self, members: Sequence[int], heads: Sequence[tuple[int, ...]], bodies: Sequence[list[int]]
+        self,
+        members: Sequence[int],
+        heads: Sequence[tuple[int, ...]],
+        bodies: Sequence[list[int]],
+        seen: Mapping[int, tuple[int, Seen]],
     ) -> Iterator[tuple[Pack, list[int]]]:
-        """Requests with their bodies read, in packs that share a head."""
+        """Requests with their bodies read, in packs that share a head. None of them has pictures to be `seen`."""
+        assert not seen
         groups: dict[tuple[int, ...], list[int]] = {}
         for i in members:
             groups.setdefault(heads[i], []).append(i)

@@ -32,7 +32,7 @@ class ScriptedEngine:
         return list(self._kept)
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """One completion a request, in order; tokens are counted as words."""
+        """One completion a request, in order; tokens are counted as words, pictures not at all."""
         self._kept.extend(requests)
         return [self._complete(request) for request in requests]
 
@@ -57,7 +57,9 @@ class ScriptedEngine:
             steps.append(Step(prefix, {word: logprob}))
             prefix += word
         steps.append(Step(prefix, {b"": 0.0}))
-        read = sum(len(message["content"].split()) for message in request.prompt.messages)
+        prompt = request.prompt
+        turns = (text for turn in (*prompt.head.shots, *prompt.shots) for text in turn)
+        read = sum(len(text.split()) for text in (prompt.head.instruction, *turns, prompt.record))
         return Completion(text, "stop", logprobs, tuple(steps), masses, tokens_in=read, tokens_out=len(words))
 
 

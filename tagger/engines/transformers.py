@@ -1,7 +1,7 @@
 """transformers with Outlines: any machine, no server. Prompts in, completions out.
 
-The model reads in packs (packing.py). Closed sets of answers are read off its probabilities; other answers are
-written under Outlines' grammar, many together.
+The model reads in packs (packing.py); one that sees pictures, a prompt at a time (seeing.py). Closed sets of answers
+are read off its probabilities; other answers are written under Outlines' grammar, many together.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from tagger.engines.base import Completion, EngineInfo, Request, Step
 from tagger.engines.chat import ChatTokenizer
 from tagger.engines.packing import Pack, PackedModel, Row
 from tagger.engines.search import Found, Node, search
+from tagger.engines.seeing import SeeingModel
 from tagger.errors import EngineError
 from tagger.settings import settings
 
-WRITE_ROWS = 64
-"""Answers written together: what one pass over the weights serves."""
 TOP = 20
 """Alternatives recorded at a step of a written answer."""
 
@@ -64,7 +63,8 @@ class TransformersEngine:
         logging.disable_progress_bar()
         torch.set_num_threads(settings().threads)
         self.chat = ChatTokenizer(folder)
-        self._model = PackedModel(folder, dtype)
+        kind = SeeingModel if self.chat.sight else PackedModel
+        self._model: PackedModel | SeeingModel = kind(folder, dtype)
         self._outlines = XGrammarBackend(outlines.from_transformers(self._model.hf, self.chat.hf))
         self._compiled: dict[str, Any] = {}
         self._turn = Lock()
@@ -87,8 +87,10 @@ class TransformersEngine:
         for adapter in dict.fromkeys(request.adapter for request in requests):
             mine = [i for i, request in enumerate(requests) if request.adapter == adapter]
             self._model.use(adapter)
+            parts = [mine[start : start + self._model.at_once] for start in range(0, len(mine), self._model.at_once)]
             try:
-                done.update(zip(mine, self._answer([requests[i] for i in mine]), strict=True))
+                for part in parts:
+                    done.update(zip(part, self._answer([requests[i] for i in part]), strict=True))
             except (MemoryError, RuntimeError) as error:  # torch has one kind for no memory, a lost device and the rest
                 hint = "if memory ran out, choose a smaller model"
                 raise EngineError(f"the model broke down: {error}", where=self.info.model, hint=hint) from error
@@ -100,20 +102,24 @@ class TransformersEngine:
 
     def _answer(self, requests: Sequence[Request]) -> list[Completion]:
         """The answers of the adapter that is in use, or of the model alone."""
-        bodies = self.chat.bodies([request.prompt for request in requests])
-        heads = [self.chat.head_ids(request.prompt.head) for request in requests]
-        done: dict[int, Completion] = {}
+        prompts = [request.prompt for request in requests]
+        seen, unseen = self.chat.look(prompts)
+        bodies = self.chat.bodies(prompts, seen)
+        heads = [self.chat.head_ids(prompt.head) for prompt in prompts]
+        done = {i: Completion(reason, "refused") for i, reason in unseen.items()}
         for i, request in enumerate(requests):
             if (length := len(heads[i]) + len(bodies[i]) + request.max_tokens) > self._model.limit:
                 done[i] = Completion(f"{length} tokens; the model takes {self._model.limit}", "refused")
         todo = [i for i in range(len(requests)) if i not in done]
         closed = [i for i in todo if requests[i].constraint.choices]
         written = sorted((i for i in todo if not requests[i].constraint.choices), key=lambda i: heads[i])
+        shown = {i: (self.chat.behind(prompts[i]), one) for i, one in seen.items()}
         with torch.inference_mode():
-            for pack, batch in self._model.packs(closed, heads, bodies):
+            for pack, batch in self._model.packs(closed, heads, bodies, shown):
                 done.update(self._choose(pack, {i: requests[i] for i in batch}))
-            for start in range(0, len(written), WRITE_ROWS):
-                packs = list(self._model.packs(written[start : start + WRITE_ROWS], heads, bodies))
+            for start in range(0, len(written), self._model.together):
+                part = written[start : start + self._model.together]
+                packs = list(self._model.packs(part, heads, bodies, shown))
                 done.update(self._write([pack for pack, _ in packs], requests))
         return [done[i] for i in range(len(requests))]
 

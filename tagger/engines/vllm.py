@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Lock
@@ -18,6 +19,7 @@ from tagger.engines.chat import ChatTokenizer
 from tagger.engines.search import Node, search
 from tagger.errors import EngineError
 from tagger.grammar import choice_grammar
+from tagger.prompt import Prompt
 from tagger.settings import prepare_process
 
 TOP = 20
@@ -75,16 +77,15 @@ class VllmEngine:
 
     def _complete(self, requests: Sequence[Request]) -> list[Completion]:
         lora = [self._lora(request.adapter) for request in requests]
-        done: dict[int, Completion] = {}
-        bodies = self.chat.bodies([request.prompt for request in requests])
-        ids = [[*self.chat.head_ids(r.prompt.head), *body] for r, body in zip(requests, bodies, strict=True)]
+        prompts, unseen = self._read([request.prompt for request in requests])
+        done = {i: Completion(reason, "refused") for i, reason in unseen.items()}
         for i, request in enumerate(requests):
-            if (length := len(ids[i]) + request.max_tokens) > self._limit:
+            if (length := prompts[i].length + request.max_tokens) > self._limit:
                 done[i] = Completion(f"{length} tokens; the model takes {self._limit}", "refused")
         closed = [i for i, r in enumerate(requests) if i not in done and r.constraint.choices]
         written = [i for i, r in enumerate(requests) if i not in done and not r.constraint.choices]
         for chosen, answer in ((closed, self._choose), (written, self._write)):
-            mine = answer([requests[i] for i in chosen], [ids[i] for i in chosen], [lora[i] for i in chosen])
+            mine = answer([requests[i] for i in chosen], [prompts[i] for i in chosen], [lora[i] for i in chosen])
             done.update(zip(chosen, mine, strict=True))
         return [done[i] for i in range(len(requests))]
 
@@ -92,7 +93,19 @@ class VllmEngine:
         """Stop vLLM's worker."""
         self._llm.llm_engine.engine_core.shutdown()
 
-    def _choose(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
+    def _read(self, prompts: Sequence[Prompt]) -> tuple[list[_Read], dict[int, str]]:
+        """Prompts as vLLM takes them, and why the pictures of some cannot be shown."""
+        seen, unseen = self.chat.look(prompts)
+        more = {i: len(one.ids) for i, one in seen.items()}
+        read = []
+        for i, (prompt, body) in enumerate(zip(prompts, self.chat.bodies(prompts), strict=True)):
+            ids = [*self.chat.head_ids(prompt.head), *body]
+            filled = more[i] - len(self.chat.opening(prompt)) if i in more else 0
+            images = [picture.image() for picture in prompt.pictures] if i in more else []
+            read.append(_Read(ids, len(ids) + filled, images))
+        return read, unseen
+
+    def _choose(self, requests: list[Request], prompts: list[_Read], lora: list[Any]) -> list[Completion]:
         """Read the probabilities of closed sets of answers.
 
         The likeliest answer is written on to where no other begins like it: a token more costs less than to come back.
@@ -106,7 +119,7 @@ class VllmEngine:
             asked = [(n, g) for n in new if (g := _rest(requests[n.request].constraint, n.prefix)) is not None]
             left = [max(1, depths[requests[n.request].constraint.choices] - len(n.tokens)) for n, _ in asked]
             outputs = self._generate(
-                [[*ids[n.request], *n.tokens] for n, _ in asked],
+                [prompts[n.request].then(n.tokens) for n, _ in asked],
                 [self._sampling(grammar, most, CHOICE_TOP) for (_, grammar), most in zip(asked, left, strict=True)],
                 [lora[n.request] for n, _ in asked],
             )
@@ -125,7 +138,7 @@ class VllmEngine:
                 text=found.best().decode(),
                 finish_reason="stop",
                 masses=found.shares(),
-                tokens_in=len(ids[i]),
+                tokens_in=prompts[i].length,
                 tokens_cached=cached[i],
                 tokens_out=spent[i],
             )
@@ -138,10 +151,10 @@ class VllmEngine:
         longest = max(map(len, spelled))
         return next(n for n in range(1, longest + 1) if len({ids[:n] for ids in spelled}) == len(spelled))
 
-    def _write(self, requests: list[Request], ids: list[list[int]], lora: list[Any]) -> list[Completion]:
+    def _write(self, requests: list[Request], prompts: list[_Read], lora: list[Any]) -> list[Completion]:
         sampling = [self._sampling(r.constraint.grammar, r.max_tokens, TOP) for r in requests]
-        outputs = self._generate(ids, sampling, lora)
-        return [self._written(output, len(asked)) for output, asked in zip(outputs, ids, strict=True)]
+        outputs = self._generate([prompt.then() for prompt in prompts], sampling, lora)
+        return [self._written(output, asked.length) for output, asked in zip(outputs, prompts, strict=True)]
 
     def _written(self, output: Any, tokens_in: int) -> Completion:
         answer = output.outputs[0]
@@ -162,13 +175,11 @@ class VllmEngine:
             tokens_out=len(logprobs),
         )
 
-    def _generate(self, ids: list[list[int]], sampling: list[Any], lora: list[Any]) -> list[Any]:
-        if not ids:
+    def _generate(self, prompts: list[dict[str, Any]], sampling: list[Any], lora: list[Any]) -> list[Any]:
+        if not prompts:
             return []
-        from vllm import TokensPrompt
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        prompts = [TokensPrompt(prompt_token_ids=one) for one in ids]
         try:
             outputs: list[Any] = self._llm.generate(prompts, sampling, use_tqdm=False, lora_request=lora)
         except (EngineDeadError, RuntimeError) as error:
@@ -204,6 +215,20 @@ class VllmEngine:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A prompt's token ids, in which each of the `images` has one mark, and its `length` once vLLM has filled them."""
+
+    ids: list[int]
+    length: int
+    images: list[Any]
+
+    def then(self, tokens: Sequence[int] = ()) -> dict[str, Any]:
+        """What vLLM calls a TokensPrompt, with tokens of the answer behind it."""
+        shown = {"multi_modal_data": {"image": self.images}} if self.images else {}
+        return {"prompt_token_ids": [*self.ids, *tokens], **shown}
+
+
 def _rest(constraint: Constraint, prefix: bytes) -> str | None:
     """The grammar of what may follow `prefix`; None where that cuts a character, which grammar text cannot say:
     such a node is not looked into, and its probability is shared out among the labels it may lead to."""
@@ -224,7 +249,9 @@ def _allowed(logprobs: Mapping[int, Any]) -> dict[int, float]:
 def _length(folder: Path) -> int:
     from transformers import AutoConfig
 
-    return int(getattr(AutoConfig.from_pretrained(str(folder)), "max_position_embeddings", MAX_LENGTH))
+    return int(
+        getattr(AutoConfig.from_pretrained(str(folder)).get_text_config(), "max_position_embeddings", MAX_LENGTH)
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -86,7 +86,7 @@ def carry(
     with claimed(tags), Answers(tags) as before, claimed(out), Answers(out) as after:
         for part in batches(catalogue(source, old.columns, mapping), AT_ONCE):
             rows += len(part)
-            keys = [content_key(row.values) for row in part if isinstance(row, Record)]
+            keys = [content_key(row) for row in part if isinstance(row, Record)]
             known, there = before.get(keys), after.get(keys)
             mapped = {
                 key: moved
