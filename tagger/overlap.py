@@ -34,13 +34,14 @@ def _sides(record: Record) -> tuple[str, str]:
 def _overlap(first: str, others: str) -> list[float]:
     mine, theirs = ([word.text for word in words(text)] for text in (first, others))
     numbers = [word for word in mine if any(map(str.isdigit, word))]
-    pieces = [_share(_pieces(first, length), _pieces(others, length)) for length in PIECES]
+    letters, found = ("".join(text.split()) for text in (first, others))
+    lengths = [min(length, len(letters)) for length in PIECES]  # a text of one or two characters is a piece itself
+    pieces = [_share(_pieces(letters, length), _pieces(found, length)) for length in lengths]
     return [_share(mine, set(theirs)), _share(numbers, set(theirs)), *pieces, _share(theirs, set(mine))]
 
 
 def _pieces(text: str, length: int) -> set[str]:
-    joined = "".join(text.split())
-    return {joined[i : i + length] for i in range(len(joined) - length + 1)}
+    return {text[i : i + length] for i in range(len(text) - length + 1)}
 
 
 def _share(some: Collection[str], all_of: Collection[str]) -> float:
