@@ -16,11 +16,15 @@ from eval.figures import (
     share,
 )
 from eval.kinds import metrics_of_kind
-from eval.score import Verdict, macro, one_value
+from eval.score import Counts, Verdict, macro, one_value
 from eval.sets import Span
 from eval.spans import span_counts
 from tagger.example import Example
+from tagger.schema import FieldBase, LabelField
 from tagger.task import Task
+
+FEW = 12
+"""Labels of which each has a figure of its own, at most."""
 
 
 def metrics(
@@ -41,8 +45,10 @@ def metrics(
     if spans is not None:
         yield Metric("span F1", bootstrap_counts(list(span_counts(found, texts, spans).values()), lambda c: c.f1))
     for name, field in task.fields.items():
+        mine = [v for v in found if v.field == name]
+        several = () if one_value(task) or field.closed is None else _of_one_of_several(field, mine)
         # Of records that are ranked for a query, the query is the first column.
-        for metric in metrics_of_kind(field, [v for v in found if v.field == name], texts):
+        for metric in (*several, *metrics_of_kind(field, mine, texts)):
             yield Metric(f"{name}, {metric.name}", metric.figure, metric.share)
 
 
@@ -63,6 +69,24 @@ def _of_one_value(found: Sequence[Verdict]) -> Iterator[Metric]:
         yield Metric("right of the answered", share(sum(v.kind == "right" for v in answered), len(answered)))
     for i, name in enumerate(("macro precision", "macro recall", "macro F1")):
         yield Metric(name, resampled(found, partial(_macro, part=i)))
+
+
+def _of_one_of_several(field: FieldBase, found: Sequence[Verdict]) -> Iterator[Metric]:
+    """What a closed field comes to beside others, over the records that have a label: its share right, and of few
+    labels the F1 of each."""
+    labelled = [v for v in found if v.gold is not None]
+    if not labelled:
+        return
+    yield Metric("accuracy", share(sum(v.kind == "right" for v in labelled), len(labelled)))
+    yield Metric("macro F1", resampled(labelled, partial(_macro, part=2)))
+    labels = [text for text, value in (field.closed or {}).items() if any(v.gold == value for v in labelled)]
+    for label in labels if isinstance(field, LabelField) and len(labels) <= FEW else ():
+        yield Metric(f"F1 of {label}", resampled(labelled, partial(_f1_of, label=label)))
+
+
+def _f1_of(found: Sequence[Verdict], label: str) -> float:
+    right = sum(v.kind == "right" and v.gold == label for v in found)
+    return Counts(right, sum(v.said and v.value == label for v in found), sum(v.gold == label for v in found)).f1
 
 
 def _macro(found: Sequence[Verdict], part: int) -> float:

@@ -42,6 +42,8 @@ class LabelledSet:
     """Where a row says at which characters its values stand: a dotted path to a list of start, end and type."""
     renamed: Mapping[str, str] = field(default_factory=dict)
     """Fields of the rows that the task calls otherwise, since its own name for them is taken."""
+    told: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
+    """From a row's labels those of the task, where a set has other ones."""
     shipped: bool = False
     """Whether the rows lie beside a shipped task, whatever folder of sets is named."""
 
@@ -102,6 +104,24 @@ def _google(language: str) -> LabelledSet:
     return LabelledSet(("google-taxonomy",), task)
 
 
+GRADES = {"exact": 3, "substitute": 2, "complement": 1, "irrelevant": 0}
+"""What the task `relevance` calls ESCI's labels, as gains: their order is that of the Shopping Queries data set
+(Reddy et al. 2022, arXiv 2206.06588)."""
+
+
+def _graded(labels: Mapping[str, Any]) -> dict[str, Any]:
+    return {**labels, "score": GRADES[labels["relevance"]]}
+
+
+def _matched(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a product that was picked for a query, or drawn at random: the labels and grades that agree with that."""
+    match = labels["relevance"] == "match"
+    return {
+        "relevance": ["exact", "substitute"] if match else ["irrelevant", "complement"],
+        "score": [3, 2] if match else [0, 1],
+    }
+
+
 SETS = {
     "category": LabelledSet(("ae-110k", "oa-mine"), _shipped("category", "category")),
     "ae-110k": LabelledSet(("ae-110k",), _shipped("attributes", "ae-110k")),
@@ -127,6 +147,16 @@ SETS = {
     "titles18-zh": _labels(
         "titles18-zh", "商品标题所属的品类", "title", "category", lambda found: [path[-1] for path in found["paths"]]
     ),
+    "esci-us": LabelledSet(("esci-us",), _shipped("relevance", "esci-us"), told=_graded),
+    "multicpr-zh": LabelledSet(("multicpr-zh",), _shipped("zh_relevance", "multicpr-zh"), told=_matched),
+    "wands-queries": _labels(
+        "wands-queries",
+        "The user shows what shoppers typed into the search of a furniture shop. Answer with the class of products "
+        "that is meant.",
+        "query",
+        "category",
+        lambda found: found["labels"],
+    ),
 } | {
     f"{name}.sample": LabelledSet((f"{name}/sample",), lambda root, name=name: load_task(name), shipped=True)  # type: ignore[misc]
     for name in task_names()
@@ -150,16 +180,14 @@ def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example
     """All rows of a split ("train", "dev" or "test") as examples, in the order of the files; a set may have no train
     rows."""
     files = files_of(found, root, split)
-    if not found.renamed:
+    if not (found.renamed or found.told):
         return [row for file in files for row in task.read_examples(file)]
     examples = []
     for file in files:
         for number, line in enumerate(file.read_text("utf-8").removesuffix("\n").split("\n"), start=1):
             row = json.loads(line)
-            gold = {found.renamed.get(name, name): value for name, value in dig(row, task.definition.gold).items()}
-            # A value that cannot be written (control characters) is no answer; its span stays among the gold spans.
-            gold = {name: [v for v in values if not task.fields[name].problem([v])] for name, values in gold.items()}
-            again = {**row, "labels": gold}
+            labels = dig(row, task.definition.gold)
+            again = {**row, "labels": found.told(labels) if found.told else _renamed(task, found, labels)}
             examples.append(example_of(again, f"{file}:{number}", number, task.columns, task.asked, "labels"))
     return examples
 
@@ -180,6 +208,12 @@ def splits_of(
         return {split: each for split in there if (each := rows(task, found, root, split))}
     own = {"shown or heard (--shots)": read_all(task, shots or []), "judged (--data)": read_all(task, data or [])}
     return {role: each for role, each in own.items() if each}
+
+
+def _renamed(task: Task, found: LabelledSet, labels: Mapping[str, Any]) -> dict[str, Any]:
+    gold = {found.renamed.get(name, name): values for name, values in labels.items()}
+    # A value that cannot be written (control characters) is no answer; its span stays among the gold spans.
+    return {name: [v for v in values if not task.fields[name].problem([v])] for name, values in gold.items()}
 
 
 def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:

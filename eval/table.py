@@ -32,7 +32,9 @@ from tagger.task import Task
 RESULTS = Path(__file__).parent / "results"
 SCORED = RESULTS / "table.json"
 COLUMNS = ("accuracy", "macro F1", "span F1", "micro F1, published", "micro F1, strict", "ECE", "AUROC")
-"""The figures of the table, in order; the promises come behind them."""
+"""The figures of the table, in order; those of single fields and the promises come behind them."""
+OF_FIELDS = ("accuracy", "macro F1", "kappa", "nDCG")
+"""The figures of a single field that stand in the table, behind its name."""
 NO_ROWS = ", no labelled rows"
 """Behind the name of a set whose labelled rows were neither shown nor learned from."""
 
@@ -128,7 +130,8 @@ def scored(entry: Entry, root: Path) -> list[Row]:
     examples = labelled(run, root)[1]
     spans = spans_of(run.header.set, root, run.header.split)
     every = {m.name: m.figure for m in (*metrics(task, verdicts, examples, spans), *trust(verdicts))}
-    found = {name: every[name] for name in COLUMNS if name in every}
+    columns = [*COLUMNS, *(f"{field}, {name}" for field in task.fields for name in OF_FIELDS)]
+    found = {name: every[name] for name in columns if name in every}
     for promise in entry.promises:
         fitted = calibration_of(run, task, entry.calibrated)
         calibration = fitted.promising(promise, fitted.pool)
@@ -194,7 +197,7 @@ def as_markdown(found: Sequence[Row]) -> str:
 
 
 def _cell(row: Row) -> str:
-    scale, digits = (1, 3) if row.metric in ("ECE", "AUROC") else (100, 1)
+    scale, digits = (1, 3) if row.metric.endswith(("ECE", "AUROC", "kappa", "nDCG")) else (100, 1)
     return f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tagger.confidence import Scores
+from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.grammar import value_text
 from tagger.plan import Ask
@@ -91,6 +92,15 @@ def _closed(task: Task, ask: Ask, examples: Sequence[Example], pooled: bool) -> 
     labels = getattr(field, "labels", {})
     if len({label for _, label in rows}) > MOST_LABELS:
         return None
+    if task.plan.shots.compared:  # not with label texts: they are not two texts to compare
+        if len(task.columns) < 2:
+            hint = "take `compared` out of plan.toml, or add a column to task.toml"
+            raise TaskError(
+                f"there are no two texts to compare, only column {next(iter(task.columns))!r}",
+                where=task.place("plan.toml"),
+                hint=hint,
+            )
+        return RowPrior(rows, list(field.closed or {}), compared=True)
     if len(labels) <= MOST_LABELS and (not pooled or len(rows) < MANY_ROWS * len(labels)):
         rows += [(Record(label, {name: f"{label} {about}"}), label) for label, about in labels.items()]
     return RowPrior(rows, list(field.closed or {}))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from eval.kinds import kappa, metrics_of_kind, ndcg
+from eval.metrics import metrics
 from eval.score import Verdict
-from tagger.schema import LabelField, PathField, ScoreField
+from tagger.example import Example
+from tagger.record import Column, Record
+from tagger.schema import LabelField, PathField, ScoreField, TextField
+from tagger.task import Definition, Task
 
 LEAVES = ["Food > Tea > Green", "Food > Tea > Black", "Food > Rice", "Toys"]
 
@@ -60,3 +66,20 @@ def test_what_cannot_be_ranked_or_judged_has_no_figure() -> None:
 
 def test_other_kinds_have_no_figures_of_their_own() -> None:
     assert not list(metrics_of_kind(LabelField(labels=["a"]), [verdict("a", "a", "a")], {}))
+
+
+def test_a_label_beside_other_fields_has_figures_of_its_own() -> None:
+    fields = {"relevance": LabelField(labels=["exact", "other"]), "note": TextField()}
+    definition = Definition(about="", columns={"query": Column(), "title": Column()}, fields=fields)
+    pairs = [("exact", "exact"), ("exact", "other"), ("other", "other"), ("exact", None)]
+    answers = [{"relevance": gold, "note": "new"} for gold, _ in pairs]
+    rows = [Example(Record(str(n), {"query": "tea", "title": f"new {n}"}), answer) for n, answer in enumerate(answers)]
+    found = [replace(verdict(str(n), gold, said), field="relevance") for n, (gold, said) in enumerate(pairs)]
+
+    got = {m.name: m.figure.value for m in metrics(Task.define("t", definition), found, rows)}
+
+    assert got["relevance, accuracy"] == 2 / 4  # no answer is not right
+    assert got["relevance, F1 of exact"] == 2 * 1 / (1 + 3)
+    assert got["relevance, F1 of other"] == 2 * 1 / (2 + 1)
+    assert got["relevance, macro F1"] == (1 / 2 + 2 / 3) / 2
+    assert "note, accuracy" not in got
