@@ -40,7 +40,10 @@ def test_thousands_of_leaves_load_and_are_shortlisted_in_two_seconds(labelled: P
 
 @pytest.mark.parametrize(
     ("name", "leaves", "first"),
-    [("titles18-zh", 18, "医药保健 > 传统滋补 > 冬虫夏草"), ("flipkart-1050-l2", 62, "Beauty and Personal Care > Hair Care")],
+    [
+        ("titles18-zh", 18, "医药保健 > 传统滋补 > 冬虫夏草"),
+        ("flipkart-1050-l2", 62, "Beauty and Personal Care > Hair Care"),
+    ],
 )
 def test_the_levels_of_a_row_are_read_as_a_path(labelled: Path, name: str, leaves: int, first: str) -> None:
     task, found = labelled_set(name, labelled)
