@@ -46,6 +46,8 @@ class LabelledSet:
     """From a row's labels those of the task, where a set has other ones."""
     shipped: bool = False
     """Whether the rows lie beside a shipped task, whatever folder of sets is named."""
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Path fields, and where among the labels of a row their levels stand: single names, or one list of names."""
 
     def home(self, root: Path) -> Path:
         """The folder in which `folders` are."""
@@ -63,16 +65,42 @@ def _shipped(task: str, name: str) -> Callable[[Path], Task]:
     return load
 
 
-def _labels(name: str, about: str, column: str, asked: str, read: Callable[[Any], Sequence[str]]) -> LabelledSet:
+def _labels(
+    name: str, about: str, columns: Sequence[str], asked: str, read: Callable[[Any], Sequence[str]]
+) -> LabelledSet:
     """A set with one label field whose labels stand in its labels.json."""
 
     def task(root: Path) -> Task:
         labels = read(json.loads((root / name / "labels.json").read_text("utf-8")))
         fields = {asked: LabelField(labels=dict.fromkeys(labels, ""))}
-        definition = Definition(about=about, columns={column: Column()}, fields=fields, gold="labels")
+        definition = Definition(about=about, columns=dict.fromkeys(columns, Column()), fields=fields, gold="labels")
         return Task.define(name, definition, folder=PLANS / name)
 
     return LabelledSet((name,), task)
+
+
+def _paths(
+    name: str, folder: str, about: str, columns: Sequence[str], levels: tuple[str, ...], read: Callable[[Path], Any]
+) -> LabelledSet:
+    """A set with one path field, `category`, whose `levels` stand among the labels of a row; `read` lists the paths."""
+
+    def task(root: Path) -> Task:
+        leaves = dict.fromkeys(PATH_SEPARATOR.join(path) for path in read(root / folder))
+        fields = {"category": PathField(labels=dict.fromkeys(leaves, ""))}
+        definition = Definition(about=about, columns=dict.fromkeys(columns, Column()), fields=fields, gold="labels")
+        return Task.define(name, definition, folder=PLANS / name)
+
+    return LabelledSet((folder,), task, paths={"category": levels})
+
+
+def _second_levels(folder: Path) -> list[tuple[str, str]]:
+    """The nodes of two levels that the rows of flipkart-1050 name, which no file of it lists."""
+    lines = [line for split in ("train", "dev", "test") for line in _lines(folder / f"{split}.jsonl")]
+    return sorted({(row["category"], row["category_l2"]) for row in (json.loads(line)["labels"] for line in lines)})
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text("utf-8").removesuffix("\n").split("\n")
 
 
 def _named_entities(root: Path) -> Task:
@@ -134,18 +162,42 @@ SETS = {
     "instacart-aisles": _labels(
         "instacart-aisles",
         "The user shows names of groceries. Answer with the supermarket aisle where each stands.",
-        "title",
+        ("title",),
         "category",
         lambda found: [aisle for aisles in found["taxonomy"].values() for aisle in aisles],
     ),
     "openbg-zh": _labels(
-        "openbg-zh", "用户给出商品标题，请回答它属于哪个细分类目。", "title", "fine", lambda found: found["fine"]
+        "openbg-zh", "用户给出商品标题，请回答它属于哪个细分类目。", ("title",), "fine", lambda found: found["fine"]
+    ),
+    "titles18-zh": _paths(
+        "titles18-zh",
+        "titles18-zh",
+        "用户给出商品标题，请回答它属于哪个类目。",
+        ("title",),
+        ("category_path",),
+        lambda folder: json.loads((folder / "labels.json").read_text("utf-8"))["paths"],
     ),
     "pricerunner": _labels(
-        "pricerunner", "Product type of an offer, from its title", "title", "category", lambda found: found["labels"]
+        "pricerunner",
+        "The user shows offers of a price comparison. Answer with the kind of appliance or device.",
+        ("title",),
+        "category",
+        lambda found: found["labels"],
     ),
-    "titles18-zh": _labels(
-        "titles18-zh", "商品标题所属的品类", "title", "category", lambda found: [path[-1] for path in found["paths"]]
+    "flipkart-1050": _labels(
+        "flipkart-1050",
+        "The user shows products of an Indian online shop. Answer with the department where each is sold.",
+        ("title", "description"),
+        "category",
+        lambda found: found["labels"],
+    ),
+    "flipkart-1050-l2": _paths(
+        "flipkart-1050-l2",
+        "flipkart-1050",
+        "The user shows products of an Indian online shop. Answer with the department and shelf where each is sold.",
+        ("title", "description"),
+        ("category", "category_l2"),
+        _second_levels,
     ),
     "esci-us": LabelledSet(("esci-us",), _shipped("relevance", "esci-us"), told=_graded),
     "multicpr-zh": LabelledSet(("multicpr-zh",), _shipped("zh_relevance", "multicpr-zh"), told=_matched),
@@ -153,7 +205,7 @@ SETS = {
         "wands-queries",
         "The user shows what shoppers typed into the search of a furniture shop. Answer with the class of products "
         "that is meant.",
-        "query",
+        ("query",),
         "category",
         lambda found: found["labels"],
     ),
@@ -180,14 +232,13 @@ def rows(task: Task, found: LabelledSet, root: Path, split: str) -> list[Example
     """All rows of a split ("train", "dev" or "test") as examples, in the order of the files; a set may have no train
     rows."""
     files = files_of(found, root, split)
-    if not (found.renamed or found.told):
+    if not (found.renamed or found.told or found.paths):
         return [row for file in files for row in task.read_examples(file)]
     examples = []
     for file in files:
-        for number, line in enumerate(file.read_text("utf-8").removesuffix("\n").split("\n"), start=1):
+        for number, line in enumerate(_lines(file), start=1):
             row = json.loads(line)
-            labels = dig(row, task.definition.gold)
-            again = {**row, "labels": found.told(labels) if found.told else _renamed(task, found, labels)}
+            again = {**row, "labels": _gold(task, found, dig(row, task.definition.gold))}
             examples.append(example_of(again, f"{file}:{number}", number, task.columns, task.asked, "labels"))
     return examples
 
@@ -210,10 +261,20 @@ def splits_of(
     return {role: each for role, each in own.items() if each}
 
 
-def _renamed(task: Task, found: LabelledSet, labels: Mapping[str, Any]) -> dict[str, Any]:
-    gold = {found.renamed.get(name, name): values for name, values in labels.items()}
+def _gold(task: Task, found: LabelledSet, labels: Mapping[str, Any]) -> dict[str, Any]:
+    """The labels of a row as the task calls and writes them."""
+    if found.told:
+        return dict(found.told(labels))
+    if found.paths:
+        return {name: PATH_SEPARATOR.join(_levels(labels, places)) for name, places in found.paths.items()}
+    gold = {found.renamed.get(name, name): value for name, value in labels.items()}
     # A value that cannot be written (control characters) is no answer; its span stays among the gold spans.
     return {name: [v for v in values if not task.fields[name].problem([v])] for name, values in gold.items()}
+
+
+def _levels(labels: Mapping[str, Any], places: Sequence[str]) -> list[str]:
+    """The names on a row's path, from the top down."""
+    return list(labels[places[0]]) if len(places) == 1 else [labels[place] for place in places]
 
 
 def gold_spans(found: LabelledSet, root: Path, split: str) -> dict[str, set[Span]]:

@@ -8,7 +8,7 @@ from time import process_time
 
 import pytest
 
-from eval.sets import labelled_set
+from eval.sets import labelled_set, rows
 from tagger import ScriptedEngine, Tagger
 from tagger.demo import catalogue
 from tagger.engines import chat_tokenizer
@@ -36,6 +36,22 @@ def test_thousands_of_leaves_load_and_are_shortlisted_in_two_seconds(labelled: P
     assert process_time() - start < 2
     assert len(task.fields["category"].labels) == pytest.approx(leaves, abs=10)  # type: ignore[attr-defined]
     assert len(engine.history[0].constraint.choices) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "leaves", "first"),
+    [
+        ("titles18-zh", 18, "医药保健 > 传统滋补 > 冬虫夏草"),
+        ("flipkart-1050-l2", 62, "Beauty and Personal Care > Hair Care"),
+    ],
+)
+def test_the_levels_of_a_row_are_read_as_a_path(labelled: Path, name: str, leaves: int, first: str) -> None:
+    task, found = labelled_set(name, labelled)
+
+    judged = rows(task, found, labelled, "test")
+
+    assert len(task.fields["category"].labels) == leaves  # type: ignore[attr-defined]
+    assert judged[0].answer == {"category": first}
 
 
 @pytest.mark.model
