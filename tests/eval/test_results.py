@@ -51,7 +51,7 @@ def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
 
 
 def test_the_readme_shows_the_table() -> None:
-    assert as_markdown(STORED) in (RESULTS.parents[1] / "README.md").read_text("utf-8")
+    assert as_markdown(STORED) in (RESULTS.parent / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("pair", pairs(), ids=lambda pair: f"{pair.b.record}: {pair.part}")
@@ -67,7 +67,7 @@ def test_a_part_is_worth_what_it_is_said_to_be(pair: Pair, labelled: Path) -> No
 
 
 def test_the_readme_shows_the_gains() -> None:
-    assert gains_as_markdown(GAINS) in (RESULTS.parents[1] / "README.md").read_text("utf-8")
+    assert gains_as_markdown(GAINS) in (RESULTS.parent / "README.md").read_text("utf-8")
 
 
 def labelled_name(pair: Pair) -> str:
