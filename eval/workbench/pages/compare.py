@@ -124,7 +124,7 @@ class Comparing:
                 return
             ui.aggrid({
                 "columnDefs": [
-                    {"field": "text", "flex": 3, "tooltipField": "text"},
+                    {"field": "text", "flex": 2, "tooltipField": "text"},
                     {"field": "gold", "headerName": "right", "flex": 1},
                     {"field": "a", "headerName": "first said", "flex": 1},
                     {"field": "b", "headerName": "second said", "flex": 1},
@@ -139,6 +139,7 @@ class Comparing:
         with ui.column().classes("sheet p-4 gap-2 w-full"):
             ui.label("By group of rows, the clearest difference first").classes("font-medium")
             ui.echart({
+                "animation": False,
                 "grid": {"left": 8, "right": 24, "top": 30, "bottom": 8, "containLabel": True},
                 "legend": {"top": 0}, "tooltip": {"trigger": "axis"},
                 "xAxis": {"type": "value", "max": 100, "axisLabel": {"formatter": "{value} %"}},

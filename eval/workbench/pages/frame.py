@@ -122,7 +122,7 @@ def frame(desk: Desk, person: Person, title: str, task: str = "", tab: str = "")
 def progress() -> ui.linear_progress:
     """A bar that says how far something is."""
     bar = ui.linear_progress(value=0, show_value=False)
-    return bar.props('rounded size=8px aria-label="Progress"').classes("w-64")
+    return bar.props('rounded size=8px instant-feedback aria-label="Progress"').classes("w-64")
 
 
 async def agreed(question: str, yes: str) -> bool:

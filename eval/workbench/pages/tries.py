@@ -197,6 +197,7 @@ class Tries:
         self.mix.set_visibility(bool(top))
         self.mix.options.clear()
         self.mix.options.update(
+            animation=False,
             title={"text": f"{self.fields[0]}: what was said most", "textStyle": {**told, "fontSize": 13}},
             grid={"left": 8, "right": 48, "top": 36, "bottom": 8, "containLabel": True},
             xAxis={"type": "value", "show": False},
