@@ -153,6 +153,7 @@ def test_from_a_file_to_a_live_version_without_a_mouse(page: Page, bench: Callab
     reach(page, "Start with a file")
     page.keyboard.press("Enter")
     page.wait_for_url("**/new")
+    expect(page.get_by_text("drop it here")).to_be_visible()
     reach(page, "Choose a file")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
@@ -173,6 +174,7 @@ def test_from_a_file_to_a_live_version_without_a_mouse(page: Page, bench: Callab
     reach(page, "Write")
     page.keyboard.press("Enter")
     page.wait_for_url("**/task/drinks/write")
+    expect(page.get_by_text(re.compile("rendered in"))).to_be_visible()
     reach(page, "What the model is told that this is about")
     page.keyboard.press("Control+A")
     page.keyboard.type("Drinks; tea is leaves")

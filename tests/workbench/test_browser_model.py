@@ -69,6 +69,7 @@ def test_a_better_prompt_is_found_and_made_live_on_the_default_model(
     took["first tags"] = perf_counter() - begun
     picture(page, "model.try")
     page.goto(f"{served.url}/task/shelf/write")
+    expect(page.get_by_text(re.compile("rendered in"))).to_be_visible()  # from then on the page hears what is typed
     page.get_by_label("What the model is told that this is about").fill(MEANT)
     expect(page.get_by_text("Draft saved")).to_be_visible(timeout=60_000)
     page.get_by_label("What changed").fill("say what the codes mean")
