@@ -71,7 +71,7 @@ def test_a_better_prompt_is_found_and_made_live_on_the_default_model(
     page.goto(f"{served.url}/task/shelf/write")
     expect(page.get_by_text(re.compile("rendered in"))).to_be_visible()  # from then on the page hears what is typed
     page.get_by_label("What the model is told that this is about").fill(MEANT)
-    expect(page.get_by_text("Draft saved")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Draft saved")).to_be_visible()
     page.get_by_label("What changed").fill("say what the codes mean")
     page.get_by_role("button", name="Keep as version").click()
     page.wait_for_url("**/task/shelf/versions")
