@@ -65,6 +65,11 @@ def _shipped(task: str, name: str) -> Callable[[Path], Task]:
     return load
 
 
+def _as_shipped(task: str) -> Callable[[Path], Task]:
+    """A shipped task as it is, with its own plan."""
+    return lambda root: load_task(task)
+
+
 def _labels(
     name: str, about: str, columns: Sequence[str], asked: str, read: Callable[[Any], Sequence[str]]
 ) -> LabelledSet:
@@ -210,7 +215,7 @@ SETS = {
         lambda found: found["labels"],
     ),
 } | {
-    f"{name}.sample": LabelledSet((f"{name}/sample",), lambda root, name=name: load_task(name), shipped=True)  # type: ignore[misc]
+    f"{name}.sample": LabelledSet((f"{name}/sample",), _as_shipped(name), shipped=True)
     for name in task_names()
     if (prompts_folder() / name / "sample").is_dir()
 }
