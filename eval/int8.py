@@ -17,6 +17,7 @@ import torch
 from eval.figures import Figure, share
 from eval.sets import labelled_set, rows, sample
 from tagger.engines import model_folder
+from tagger.engines.blocked import unblock
 from tagger.engines.transformers import TransformersEngine
 from tagger.example import Example
 from tagger.pipeline import Tagger
@@ -45,6 +46,7 @@ def forms(name: str, root: Path, model: str, count: int) -> Iterator[Form]:
     for form in ("float32", "int8", "bfloat16"):
         engine = TransformersEngine(model_folder(model), model, dtype="bfloat16" if form == "bfloat16" else "float32")
         if form == "int8":
+            unblock(engine.hf_model)
             torch.ao.quantization.quantize_dynamic(engine.hf_model, {torch.nn.Linear}, torch.qint8, inplace=True)
         tagger = Tagger(task, engine=engine, calibrated=False)
         tagger.tag_records([row.record for row in drawn[:WARM]])

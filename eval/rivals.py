@@ -11,10 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+import torch
 from outlines import Generator, from_transformers
 from outlines.inputs import Chat
 from pydantic import BaseModel, create_model
+from transformers import AutoModelForCausalLM
 
+from tagger.engines import model_folder
 from tagger.engines.transformers import TransformersEngine
 from tagger.engines.vllm import VllmEngine
 from tagger.example import Example
@@ -36,10 +39,12 @@ Values = Mapping[str, Any] | None
 
 
 class Outlined:
-    """Outlines on transformers, with ours' weights, number format and threads."""
+    """Outlines on transformers as it loads the weights, in ours' number format and on as many threads."""
 
     def __init__(self, engine: TransformersEngine) -> None:
-        self._model = from_transformers(engine.hf_model, engine.chat.hf)
+        folder, dtype = model_folder(engine.info.model), getattr(torch, engine.info.dtype)
+        plain = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
+        self._model = from_transformers(plain.eval(), engine.chat.hf)
         self._generators: dict[str, Any] = {}
 
     def one_by_one(self, fields: Sequence[Mapping[str, FieldBase]], prompts: Sequence[Prompt]) -> list[Values]:

@@ -17,7 +17,7 @@ from tagger.pipeline import Tagger
 from tagger.record import Record
 from tagger.result import Tagging
 
-LEAST, MOST, SECONDS = 64, 8192, 10.0
+LEAST, MOST, SECONDS = 64, 4096, 10.0
 """Records asked at once, at least and at most, and how long that is to take."""
 AHEAD = 2
 """Batches under way at once: an engine takes one, the other is being made ready or read. A kill costs these. (Beside an

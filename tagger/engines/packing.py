@@ -17,10 +17,10 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForCausalLM, DynamicCache
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import AutoModelForCausalLM, DynamicCache
 
+from tagger.engines.attention import GROUPED, Bodies, reading
+from tagger.engines.blocked import block
 from tagger.engines.sight import Seen
 from tagger.errors import EngineError
 
@@ -28,9 +28,6 @@ BATCH_TOKENS = 1024
 """Fresh tokens in one pass; more fills no core better and makes the mask larger."""
 KEPT_TOKENS = 32_768
 """Tokens of heads whose keys and values stay in memory; the least recently used go first."""
-
-GROUPED = "grouped"
-"""The name under which transformers knows `grouped_attention`."""
 
 Key = tuple[int, tuple[int, ...]]
 """A row of a batch, and the tokens behind its body where the search for a label branched off."""
@@ -77,6 +74,7 @@ class LocalModel:
         chosen = getattr(torch, dtype) if dtype else fastest_dtype(self.device)
         self.hf: Any = kind.from_pretrained(str(folder), dtype=chosen, local_files_only=True)
         self.hf.to(self.device).eval()
+        block(self.hf)
         self.dtype = str(chosen).removeprefix("torch.")
         self.limit = int(getattr(self.hf.config.get_text_config(), "max_position_embeddings", 1 << 30))
         self._adapters: dict[str, str] = {}
@@ -163,14 +161,17 @@ class PackedModel(LocalModel):
         mask[:, : pack.head] = 0
         for line, (seen, row) in enumerate(owners):
             mask[line, torch.tensor(row.visible[:seen]) + pack.head] = 0
-        output = self.hf(
-            input_ids=torch.tensor([ids], device=self.device),
-            attention_mask=mask[None, None].to(self.device, self.hf.dtype),
-            position_ids=torch.tensor([positions], device=self.device),
-            past_key_values=pack.cache,
-            use_cache=True,
-            logits_to_keep=torch.tensor(ends, device=self.device),
-        )
+        fresh = len(ids) == pack.columns
+        layout = Bodies.of([len(new) for new in tokens.values()], pack.head, self.device) if fresh else None
+        with reading(layout):
+            output = self.hf(
+                input_ids=torch.tensor([ids], device=self.device),
+                attention_mask=mask[None, None].to(self.device, self.hf.dtype),
+                position_ids=torch.tensor([positions], device=self.device),
+                past_key_values=pack.cache,
+                use_cache=True,
+                logits_to_keep=torch.tensor(ends, device=self.device),
+            )
         return dict(zip(tokens, output.logits[0].float().cpu(), strict=True))
 
     def rectangle(self, packs: Sequence[Pack], order: list[int]) -> Batch:
@@ -235,31 +236,6 @@ class PackedModel(LocalModel):
         return fresh
 
 
-def grouped_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **options: Any,
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Attention of transformers' `sdpa`, but for one new token in a row: there the query heads that share keys and
-    values (grouped-query attention, Ainslie et al. 2023) stand as so many queries of one head, so that keys and
-    values are read once instead of being copied for each query head (0.6 against 11.6 ms a layer: 16 rows, 600
-    columns, 14 heads over 2, two cores)."""
-    rows, heads, tokens, width = query.shape
-    if tokens > 1 or attention_mask is None or options.get("position_bias") is not None:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    folded = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    found = torch.nn.functional.scaled_dot_product_attention(folded, key, value, attention_mask, scale=scaling)
-    return found.reshape(rows, 1, heads, width), None
-
-
-AttentionInterface.register(GROUPED, grouped_attention)
-AttentionMaskInterface.register(GROUPED, sdpa_mask)
-
-
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 on a GPU; on a CPU whichever of float32 and bfloat16 multiplies faster here."""
     if device.type != "cpu":
@@ -276,14 +252,12 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     return min(seconds, key=lambda dtype: seconds[dtype])
 
 
-def _batches(members: list[int], bodies: Sequence[list[int]]) -> list[list[int]]:
-    """Members in batches of about BATCH_TOKENS fresh tokens, in order."""
+def _batches(members: Sequence[int], bodies: Sequence[list[int]]) -> list[list[int]]:
+    """Members in batches of at most BATCH_TOKENS fresh tokens, if each were as long as the longest, the shortest first:
+    those of one length stand together."""
     batches: list[list[int]] = []
-    filled = BATCH_TOKENS
-    for i in members:
-        if filled + len(bodies[i]) > BATCH_TOKENS:
+    for i in sorted(members, key=lambda i: len(bodies[i])):
+        if not batches or (len(batches[-1]) + 1) * len(bodies[i]) > BATCH_TOKENS:
             batches.append([])
-            filled = 0
         batches[-1].append(i)
-        filled += len(bodies[i])
     return batches
