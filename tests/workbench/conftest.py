@@ -32,8 +32,10 @@ from eval.workbench.app import serve
 from eval.workbench.desk import Desk
 from eval.workbench.shop import Shop
 from eval.workbench.trial import Trials
+from tagger.engines import open_engine
 from tagger.engines.scripted import ScriptedEngine
 from tagger.keys import read_keys
+from tagger.settings import prepare_process
 
 
 def answer(prompt):
@@ -47,7 +49,10 @@ def answer(prompt):
 
 folder, port, keys = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 access = Access(read_keys(Path(keys)) if keys else None)
-serve(Desk(Shop(folder), Trials(lambda: ScriptedEngine(answer)), access, "scripted"), "127.0.0.1", port, False)
+if sys.argv[5]:
+    prepare_process()
+opening = (lambda: open_engine("transformers", None)) if sys.argv[5] else (lambda: ScriptedEngine(answer))
+serve(Desk(Shop(folder), Trials(opening), access, "default" if sys.argv[5] else "scripted"), "127.0.0.1", port, False)
 """
 
 
@@ -62,17 +67,18 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    """Serves a folder; `keys` names a file of keys, `slow` are the seconds that each answer takes."""
+    """Serves a folder; `keys` names a file of keys, `slow` are the seconds that each answer takes, `model` asks the
+    default model instead of a script."""
     served: list[subprocess.Popen[bytes]] = []
 
-    def serve(keys: Path | None = None, slow: float = 0.0) -> Bench:
+    def serve(keys: Path | None = None, slow: float = 0.0, *, model: bool = False) -> Bench:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         folder = tmp_path / "shop"
         folder.mkdir(exist_ok=True)
         told = (tmp_path / "server.log").open("wb")
-        command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow)]
+        command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow), "model" * model]
         root = Path(__file__).parents[2]
         own = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # NiceGUI heeds it
         place = {**own, "PYTHONPATH": str(root), "NICEGUI_STORAGE_PATH": str(tmp_path / "storage")}
