@@ -32,10 +32,11 @@ from eval.workbench.app import serve
 from eval.workbench.desk import Desk
 from eval.workbench.shop import Shop
 from eval.workbench.trial import Trials
-from tagger.engines import open_engine
+from tagger.engines import model_folder
 from tagger.engines.scripted import ScriptedEngine
 from tagger.keys import read_keys
 from tagger.settings import prepare_process
+from tagger.weights import DEFAULT_CPU
 
 
 def answer(prompt):
@@ -51,7 +52,15 @@ folder, port, keys = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 access = Access(read_keys(Path(keys)) if keys else None)
 if sys.argv[5]:
     prepare_process()
-opening = (lambda: open_engine("transformers", None)) if sys.argv[5] else (lambda: ScriptedEngine(answer))
+
+
+def model():
+    from tagger.engines.transformers import TransformersEngine
+
+    return TransformersEngine(model_folder(DEFAULT_CPU), DEFAULT_CPU, dtype="float32")  # the same on all machines
+
+
+opening = model if sys.argv[5] else (lambda: ScriptedEngine(answer))
 serve(Desk(Shop(folder), Trials(opening), access, "default" if sys.argv[5] else "scripted"), "127.0.0.1", port, False)
 """
 
