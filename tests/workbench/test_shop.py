@@ -97,9 +97,9 @@ def test_a_shipped_task_comes_as_it_is(shop: Shop) -> None:
         assert own_files(folder) == own_files(prompts_folder() / name)
 
     assert shop.tasks() == task_names()
-    with pytest.raises(SettingsError, match=r"no task 'none' is shipped\n.*there are: attributes, category"):
+    with pytest.raises(SettingsError, match=r"no task 'none' is shipped\n.*there are: adverts, attributes, category"):
         shop.copy_shipped("none")
-    with pytest.raises(SettingsError, match=r"there is no task 'none'\n.*there are: attributes, category"):
+    with pytest.raises(SettingsError, match=r"there is no task 'none'\n.*there are: adverts, attributes, category"):
         shop.task_folder("none")
     with pytest.raises(SettingsError, match="cannot be the name of a task"):
         shop.task_folder("../shop/category")
