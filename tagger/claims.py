@@ -24,8 +24,8 @@ from tagger.stated import Role, Sayings, Stated
 
 NEAR = 3
 """Pieces that may stand between a word that denies and what it denies."""
-_ENDS = frozenset(".,;:!?。()")
-"""Signs that end a clause, after NFKC."""
+_ENDS = frozenset(".,;:!。()")
+"""Signs that end a clause, after NFKC. A question states nothing, so its sign is left over."""
 _SIGNS = _ENDS | frozenset('、-/&"“”')
 _TURNS = frozenset(phrase(word) for word in ("but", "while", "whereas", "但", "而"))
 """Words that end a clause."""

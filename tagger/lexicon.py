@@ -12,7 +12,7 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from tagger.units import measured, named
@@ -58,16 +58,15 @@ class Lexicon:
     identity: frozenset[Phrase]
     headed: frozenset[Phrase]
     cues: Mapping[Phrase, frozenset[Phrase]]
+    links: Mapping[Phrase, frozenset[Phrase]]
 
 
 @cache
 def lexicon() -> Lexicon:
     """The lexicon of both languages."""
     told = tomllib.loads((Path(__file__).parent / "lexicon.toml").read_text("utf-8"))
-    cues: dict[Phrase, frozenset[Phrase]] = {}
-    for cue, names in told.pop("cues").items():
-        cues[phrase(cue)] = cues.get(phrase(cue), frozenset()) | _phrases(names)
-    return Lexicon(cues=cues, **{name: _phrases(words) for name, words in told.items()})
+    cues, links = (_spoken(told.pop(table)) for table in ("cues", "links"))
+    return Lexicon(cues=cues, links=links, **{name: _phrases(words) for name, words in told.items()})
 
 
 def phrase(text: str) -> Phrase:
@@ -126,10 +125,10 @@ def _measured(value: float, unit: str) -> tuple[str, float] | None:
 def _small() -> frozenset[str]:
     """The carriers and cues of one word, read without looking for units in them."""
     told = tomllib.loads((Path(__file__).parent / "lexicon.toml").read_text("utf-8"))
-    return frozenset(map(_key, [*told["carriers"], *told["cues"]]))
+    return frozenset(map(_key, [*told["carriers"], *told["cues"], *told["links"]]))
 
 
-@cache
+@lru_cache(maxsize=50_000)
 def _key(word: str) -> str:
     import snowballstemmer
 
@@ -140,6 +139,14 @@ def _key(word: str) -> str:
     single = base if base.endswith("ss") else base.removesuffix("s")
     lost = (end for end in _DERIVED if single.endswith(end) and len(stem) <= len(single) - len(end))
     return f"{stem}|{next(lost, '')}"
+
+
+def _spoken(table: Mapping[str, Iterable[str]]) -> Mapping[Phrase, frozenset[Phrase]]:
+    """A word -> the names that it speaks of; inflections of one word together."""
+    found: dict[Phrase, frozenset[Phrase]] = {}
+    for word, names in table.items():
+        found[phrase(word)] = found.get(phrase(word), frozenset()) | _phrases(names)
+    return found
 
 
 def _phrases(words: Iterable[str]) -> frozenset[Phrase]:

@@ -92,7 +92,7 @@ class Sayings:
     def _learn_small_words(self, valued: set[int]) -> None:
         """Note the words of the lexicon; a cue of which no tag speaks has to be known, too."""
         words = lexicon()
-        for cue, names in words.cues.items():
+        for cue, names in (*words.cues.items(), *words.links.items()):
             spoken = {place for place in valued if not names.isdisjoint(self.names[place])}
             self.of.setdefault(cue, {}).setdefault("cue", set()).update(spoken)
         roles: tuple[tuple[Role, frozenset[Phrase]], ...] = (
@@ -125,10 +125,12 @@ def name_words(name: str) -> list[Phrase]:
 
 
 def _items(value: str, *, split: bool) -> list[Phrase]:
-    """A value as a whole, and what it lists: "and" joins two items only where nothing in it is denied."""
+    """A value as a whole, and what it lists: "and" joins two items only where nothing in it is denied. Without what is
+    longer than LONGEST."""
     parts = _APART.split(value) if split else []
-    joined = [] if _blocked(phrase(value)) else [one for part in parts for one in _JOINED.split(part)]
-    return list(dict.fromkeys(filter(None, map(phrase, [value, *parts, *joined]))))
+    joined = [one for part in parts if not _blocked(phrase(part)) for one in _JOINED.split(part)]
+    found = dict.fromkeys(map(phrase, [value, *parts, *joined]))
+    return [item for item in found if 0 < len(item) <= LONGEST]
 
 
 def _endings(item: Phrase) -> Iterator[Phrase]:
@@ -145,7 +147,8 @@ def _endings(item: Phrase) -> Iterator[Phrase]:
 def _blocked(item: Phrase) -> bool:
     """Whether a word stands in a value that denies what follows, or makes something else of it."""
     listed = lexicon().negators | lexicon().privatives
-    return any(item[a:b] in listed for a in range(len(item)) for b in range(a + 1, len(item) + 1))
+    sizes = {len(one) for one in listed}
+    return any(item[at : at + size] in listed for at in range(len(item)) for size in sizes)
 
 
 def _holds(value: Phrase, word: Phrase) -> bool:

@@ -10,7 +10,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def _scale(one: Any, to: Any, target: str) -> Scale:
     return Scale(target, float(format(told(1.0) - offset, ".14g")), float(format(offset, ".14g")))
 
 
-@cache
+@lru_cache(maxsize=10_000)  # product texts have no end of words behind numbers
 def _quantity(name: str) -> Any:
     """One of a unit as a pint quantity, None if it is not known."""
     import pint
@@ -112,7 +112,7 @@ def _quantity(name: str) -> Any:
         said = (1.0, word)
     try:
         return _registry().Quantity(*said)
-    except pint.UndefinedUnitError:
+    except (pint.PintError, ValueError):  # ValueError: "nan"
         return None
 
 
