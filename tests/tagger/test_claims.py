@@ -250,7 +250,7 @@ def test_a_blocklist_looks_through_what_is_withheld(tmp_path: Path) -> None:
 
     assert lost == ["description (alternatives)"]
     assert [one["text"] for one in kept["tags"]["description"]["untraced"]] == [FALSE]
-    assert "best" not in json.dumps(kept).replace("blocklist", "")
+    assert "best" not in json.dumps(kept)
 
 
 def test_masked_tags_come_back_with_the_characters_of_the_original() -> None:
