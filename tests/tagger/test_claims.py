@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,6 +25,8 @@ from tagger.record import Record
 from tagger.result import tagging_of
 from tagger.run import tag_file
 from tagger.schema import ClaimsField
+from tagger.server import create_app
+from tagger.service import Service
 from tagger.sinks import Format, tag_lines
 from tagger.stated import stated
 from tagger.task import load_task
@@ -273,6 +276,34 @@ def test_descriptions_are_not_shared_voted_on_or_ruled(tmp_path: Path) -> None:
     assert inherited(answer, task.fields, Record("8", {"tags": SHOE})) is None
     with pytest.raises(TaskError, match="are not voted on"):
         load_plan(tmp_path / "plan.toml", task.fields)
+
+
+def test_a_description_may_stand_beside_fields_with_rules(shop: Path) -> None:
+    path = shop / "task.toml"
+    path.write_text(path.read_text("utf-8") + '[fields.text]\nkind = "claims"\nrequired = false\n', "utf-8")
+    (shop / "rules.toml").write_text("[[implies]]\nif = { kind = 'tea' }\nthen = { organic = true }\n", "utf-8")
+    answer = json.dumps({"kind": "tea", "leaf": "Food > Tea", "text": ["This is Acme tea.", MORE]})
+    tagger = Tagger(shop, engine=ScriptedEngine(lambda _: answer))
+
+    tagging = tagger.tag({"title": "Acme tea"})
+
+    assert tagging.value("text") == ["This is Acme tea."]
+    assert tagging.value("organic") is True
+    assert [one.text for one in tagging.tags["text"].untraced] == [MORE]
+
+
+def test_a_frame_and_a_service_say_what_is_kept() -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    answer = json.dumps({"description": [TRUE, MORE]})
+    tagger = Tagger("description", engine=ScriptedEngine(lambda _: answer))
+
+    frame = tagger.tag(pd.DataFrame({"tags": [SHOE]}))
+    with testclient.TestClient(create_app(Service({"description": tagger}))) as client:
+        line = client.post("/v1/tag", json={"task": "description", "record": {"id": "7", "tags": SHOE}}).json()
+
+    assert frame["description"].tolist() == [[TRUE]]
+    assert "1 of 2 sentences withheld" in frame["reason"].iloc[0]
+    assert line == tagger.tag({"id": "7", "tags": SHOE}).to_dict()
 
 
 def test_a_rule_about_a_description_is_refused(shop: Path) -> None:
