@@ -1,11 +1,12 @@
 """python -m eval run|plan|calibrate|compare|slices|report|robust|floor|recall|again|table|gains|bench|growth|
-baseline|drift|trends|gaps|card|injection|soak|callers|int8|repeats|taxonomy"""
+baseline|drift|trends|gaps|card|injection|soak|callers|int8|repeats|taxonomy|claims"""
 
 from __future__ import annotations
 
 import typer
 
 from eval.baseline import baseline, drift
+from eval.claims import claims
 from eval.cli_bench import bench, callers, growth, int8, repeats, soak
 from eval.cli_pages import card, gaps, trends
 from eval.cli_rows import floor, plan, recall, run
@@ -41,6 +42,7 @@ for command in (
     int8,
     repeats,
     taxonomy,
+    claims,
 ):
     app.command()(command)
 

@@ -24,7 +24,7 @@ from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, P
 from tagger.decide import decide
 from tagger.errors import SourceError
 from tagger.grammar import read_value, value_text
-from tagger.schema import FieldBase
+from tagger.schema import ClaimsField, FieldBase
 
 FOLDS = 5
 CONFIDENCE = 0.9
@@ -48,6 +48,9 @@ def calibrate(
     which does not count what is said of unannotated fields; the calibration has those of PROMISES that the rows bear
     out. Raises SourceError for fewer than LEAST_ROWS rows and an unfinished run.
     """
+    if written := [name for name, field in fields.items() if isinstance(field, ClaimsField)]:
+        told = f"{written[0]!r} is a description: no text of it is the right one that probabilities could be fitted to"
+        raise SourceError(told, hint="ask it in a task of its own")
     if len(run.rows) < LEAST_ROWS:
         raise SourceError(f"{len(run.rows)} rows are too few to calibrate on; at least {LEAST_ROWS} are needed")
     if not run.whole:

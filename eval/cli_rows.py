@@ -28,7 +28,7 @@ from eval.record import based_on, read_run, write_run
 from eval.robust import perturbed
 from eval.run import header_of
 from eval.run import run as run_examples
-from eval.score import judge
+from eval.score import judge, refuse_descriptions
 from eval.sets import (
     DEFAULT_SPLIT,
     OWN,
@@ -73,6 +73,7 @@ def run(
     """Judge a task on labelled rows."""
     loaded, judged, pool = load(task, data, shots, root, split, no_shots)
     loaded = planned(loaded, plan)
+    refuse_descriptions(loaded)
     judged = sample(judged, count, seed)
     refuse_leaks(judged, pool or loaded.examples)
     plain, variant = judged, change
@@ -156,6 +157,7 @@ def plan(
 
     loaded, dev, pool = load(task, data, shots, root, "dev" if root else None, no_shots)
     dev = sample(dev, count, seed)
+    refuse_descriptions(loaded)
     refuse_leaks(dev, pool)
     if loaded.folder is None:
         raise SettingsError("the task has no folder to write a plan to")

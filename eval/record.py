@@ -237,7 +237,7 @@ def run_tag(tag: Tag) -> RunTag:
     """A tag as a run file keeps it."""
     scores = tag.scores or Scores({}, {})
     return RunTag(
-        value=tag.alternatives[0].value if tag.abstained else tag.value,
+        value=tag.alternatives[0].value if tag.abstained and tag.alternatives else tag.value,
         p=round(tag.probability, 6),
         model=_kept(scores.model),
         rows=_rounded(scores.rows) if scores.shares else _kept(scores.rows),

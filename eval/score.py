@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from eval.record import Run, RunRow, RunTag
-from tagger.errors import SourceError
+from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.rulebook import RuleBook
-from tagger.schema import takes_several
+from tagger.schema import ClaimsField, takes_several
 from tagger.task import Task
 
 Kind = Literal["right", "wrong", "invented", "missing", "absent", "abstained", "rejected", "failed"]
@@ -81,10 +81,19 @@ def verdicts(run: Run, examples: Sequence[Example], fields: Mapping[str, Sequenc
 
 
 def judge(found: Run, task: Task, examples: Sequence[Example]) -> list[Verdict]:
-    """Verdicts on the fields that the task asks of each record; what its rules call the same is the same."""
+    """Verdicts on the fields that the task asks of each record; what its rules call the same is the same. Descriptions
+    get none: claims.py judges them."""
     if task.rules:
         examples = [_as_said(task.rules, example) for example in examples]
-    return verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
+    every = verdicts(found, examples, {e.record.id: tuple(task.asked(e.record)) for e in examples})
+    return [verdict for verdict in every if not isinstance(task.fields.get(verdict.field), ClaimsField)]
+
+
+def refuse_descriptions(task: Task) -> None:
+    """Raise SettingsError for a task of which every field is a description: it has no one right text."""
+    if all(isinstance(field, ClaimsField) for field in task.fields.values()):
+        hint = "python -m eval claims judges how its sentences are traced, and what a model writes"
+        raise SettingsError(f"task {task.id!r} writes descriptions, of which no one text is the right one", hint=hint)
 
 
 def _as_said(rules: RuleBook, example: Example) -> Example:

@@ -16,6 +16,7 @@ from tagger.example import Example
 from tagger.likeness import plain_text
 from tagger.pipeline import Tagger
 from tagger.prompt import Prompt, answer_text
+from tagger.schema import ClaimsField
 from tagger.task import Task
 
 
@@ -45,6 +46,9 @@ def training_rows(
     if any(ask.form == "levels" or ask.shortlist for ask in task.plan.ask):
         hint = 'give --plan one with form = "label" and without a shortlist'
         raise SettingsError("there are no training rows for a plan that asks by levels or by a shortlist", hint=hint)
+    if written := [name for name, field in task.fields.items() if isinstance(field, ClaimsField)]:
+        told = f"{written[0]!r} is a description: no text of it is the right one that a model could learn"
+        raise SettingsError(told, hint="ask it in a task of its own")
     if task.picture_columns:
         hint = f"take {task.picture_columns[0]!r} out of its columns"
         raise SettingsError(f"adapters are trained on texts, and task {task.id!r} reads pictures", hint=hint)

@@ -30,6 +30,8 @@ _UNSPACED = (
 _LETTER = f"[^\\W_{_UNSPACED}]"
 """A letter or digit of a script with spaces between words."""
 _EXCERPT = 60
+_OTHERS = ("alternatives", "untraced")
+"""What a tag tells of values that it does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +95,22 @@ def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[s
     """An answer (result.py: Tagging.answer) without values on the list, and what was withheld: fields by name.
 
     A field whose value holds an entry, or whose list has one that does, is withheld as a whole, with its evidence:
-    it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives on the
-    list are left out; where nothing else is, `withheld` says so beside the value, and the field is named with
-    "(alternatives)". A row that has no value any more is abstained.
+    it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives, and
+    untraced sentences, on the list are left out; where nothing else is, `withheld` says so beside the value, and the
+    field is named with "(alternatives)". A row that has no value any more is abstained.
     """
     tags, lost = dict(answer["tags"]), {}
     for name, tag in answer["tags"].items():
-        others = tag.get("alternatives", [])
-        kept = {"alternatives": left} if (left := [o for o in others if _first(o["value"], blocklist) is None]) else {}
+        others = {key: tag[key] for key in _OTHERS if key in tag}
+        left = {key: [o for o in each if _first(o, blocklist) is None] for key, each in others.items()}
+        kept = {key: each for key, each in left.items() if each}
         if (line := _first(tag["value"], blocklist)) is not None:
             reason = f"withheld, {blocklist.told(line)}"
             said = {"value": None, "probability": tag["probability"], "abstained": True}
             lost[name] = f"{name}: {reason}"
-        elif len(kept.get("alternatives", [])) < len(others):
+        elif left != others:
             reason = f"other values withheld, on the blocklist ({blocklist.name})"
-            said = {key: value for key, value in tag.items() if key != "alternatives"}
+            said = {key: value for key, value in tag.items() if key not in _OTHERS}
             lost[f"{name} (alternatives)"] = f"{name}: {reason}"
         else:
             continue

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tagger.schema import (
+    ClaimsField,
     FieldBase,
     LabelsField,
     NumberField,
@@ -85,7 +86,7 @@ def first_value(field: FieldBase) -> Any:
         return []
     if isinstance(field, NumberField):
         return {"value": 1, "unit": field.units[0]} if field.units else 1
-    return ["x"] if isinstance(field, TextsField) else "x"
+    return ["x"] if isinstance(field, TextsField | ClaimsField) else "x"
 
 
 def value_text(field: FieldBase, value: Any) -> str:
@@ -104,6 +105,11 @@ def _value(field: FieldBase) -> str:
         units = " | ".join(_literal(json.dumps(unit, ensure_ascii=False)[1:-1]) for unit in field.units)
         return rf'"\"" number " " ({units}) "\""'
     text = r'"\"" char+ "\""'
+    if isinstance(field, ClaimsField):
+        more = ""
+        for _ in range(field.most - 1):
+            more = f' (", " {text}{more})?'
+        return f'"[" {text}{more} "]"'
     return f'"[" {text} (", " {text})* "]"' if isinstance(field, TextsField) else text
 
 

@@ -122,6 +122,10 @@ def _restored(tag: Tag, masked: Masked) -> Tag:
         alternatives=others,
         evidence=evidence,
         evidences=evidences,
+        proofs=tuple(tuple(_original(place, masked) for place in each) for each in tag.proofs),
+        untraced=tuple(
+            replace(one, text=_unmasked(one.text, masked), reason=_unmasked(one.reason, masked)) for one in tag.untraced
+        ),
         corrections=tuple(
             replace(one, before=_unmasked(one.before, masked), after=_unmasked(one.after, masked))
             for one in tag.corrections
@@ -152,8 +156,8 @@ def _unmasked(value: Any, masked: Masked) -> Any:
     return re.sub(pattern, lambda match: texts[(match[1] or match[2]).casefold()], value, flags=re.IGNORECASE)
 
 
-def _proof(value: str, evidence: Evidence, masked: Masked) -> Evidence | None:
-    """Evidence of the masked text as that of the original, where a placeholder is proof as a whole or not at all."""
+def _original(evidence: Evidence, masked: Masked) -> Evidence:
+    """The characters of the original that stand where evidence of the masked text does, of a placeholder all."""
     finds = [f for f in masked.finds if f.column == evidence.column]
     text = masked.original.values[evidence.column]
     origin: list[Span] = []  # of each character of the masked text
@@ -163,11 +167,17 @@ def _proof(value: str, evidence: Evidence, masked: Masked) -> Evidence | None:
         at = one.end
     origin += [(i, i + 1) for i in range(at, len(text))]
     start, end = origin[evidence.start][0], origin[evidence.end - 1][1]
-    if not any(one.start < end and start < one.end for one in finds):
-        return Evidence(evidence.column, start, end, text[start:end])
+    return Evidence(evidence.column, start, end, text[start:end])
+
+
+def _proof(value: str, evidence: Evidence, masked: Masked) -> Evidence | None:
+    """Evidence of the masked text as that of the original, where a placeholder is proof as a whole or not at all."""
+    place = _original(evidence, masked)
+    if not any(f.start < place.end and place.start < f.end for f in masked.finds if f.column == place.column):
+        return place
     said = _unmasked(value, masked)
-    if said != value and find(said, {evidence.column: text[start:end]}):
-        return Evidence(evidence.column, start, end, text[start:end])
+    if said != value and find(said, {place.column: place.text}):
+        return place
     rest = {
         name: _replaced(whole, [(f.start, f.end, BLANK * len(f.text)) for f in masked.finds if f.column == name])
         for name, whole in masked.original.values.items()

@@ -17,7 +17,7 @@ from tagger.errors import SettingsError
 from tagger.evidence import find
 from tagger.likeness import plain_text
 from tagger.record import Record
-from tagger.schema import FieldBase, LabelsField, NumberField, takes_several, takes_spans
+from tagger.schema import ClaimsField, FieldBase, LabelsField, NumberField, takes_several, takes_spans
 
 PIECE, HASHES = 5, 64
 SURE = 0.9
@@ -85,8 +85,8 @@ def inherited(answer: Mapping[str, Any], fields: Mapping[str, FieldBase], record
             return None  # what stood there before a rule is the other record's
         if field.closed or isinstance(field, LabelsField):
             continue
-        if tag["value"] is None or isinstance(field, NumberField):
-            return None  # what was nearly said there, and a number in words, are the other record's
+        if tag["value"] is None or isinstance(field, NumberField | ClaimsField):
+            return None  # what was nearly said there, a number in words and a description are the other record's
         several = takes_several(field)
         places = [find(text, record.values) for text in (tag["value"] if several else [tag["value"]])]
         if None in places:

@@ -25,12 +25,13 @@ from tagger.frames import frame_rows, is_frame, with_tags
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
+from tagger.proved import proved, withheld
 from tagger.questions import Limits, Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
 from tagger.rules import Rules
-from tagger.schema import ClosedField, FieldBase, takes_several, takes_spans
+from tagger.schema import ClaimsField, ClosedField, FieldBase, takes_several, takes_spans
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -316,6 +317,8 @@ class Tagger:
             scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
+        if isinstance(field, ClaimsField):
+            return proved(field, found.each, scores, record)
         value, others = found.value, [Alternative(other, p) for other, p in found.others]
         placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
         if several and spans:
@@ -351,8 +354,8 @@ class Tagger:
             outcome = "failed" if work.trouble.failed else "rejected"
         elif work.tags and all(tag.abstained for tag in work.tags.values()):
             outcome = "abstained"
-        reason = work.trouble.reason if work.trouble else None
         tags = {} if work.trouble else work.tags
+        reason = work.trouble.reason if work.trouble else "; ".join(withheld(tags)) or None
         return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts)
 
     def _rejected(self, record: Record | Rejected) -> Tagging:

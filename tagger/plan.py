@@ -25,7 +25,7 @@ from pydantic import Field as Setting
 
 from tagger.errors import TaskError
 from tagger.levels import Taxonomy
-from tagger.schema import PATH_SEPARATOR, FieldBase, LabelField, PathField
+from tagger.schema import PATH_SEPARATOR, ClaimsField, FieldBase, LabelField, PathField
 
 CODES = string.ascii_uppercase + string.ascii_lowercase
 """One token each in common vocabularies; a field with more values than these cannot be coded."""
@@ -132,6 +132,9 @@ def resolve(plan: Plan, fields: Mapping[str, FieldBase], where: str) -> Plan:
         raise TaskError(f"field {missing[0]!r} is asked by no [[ask]]", where=where)
     if plan.votes > 1 and any(ask.form == "levels" for ask in asks):
         raise TaskError("an ask by levels is not voted on", where=where, hint="take `votes` out")
+    if plan.votes > 1 and (written := [name for name, field in fields.items() if isinstance(field, ClaimsField)]):
+        told = f"the sentences of {written[0]!r} are other ones each time, and are not voted on"
+        raise TaskError(told, where=where, hint="take `votes` out")
     if plan.shots.balanced and not (len(asks) == 1 and asks[0].form in ("label", "codes")):
         raise TaskError("shots can be balanced only where one label is asked", where=where, hint="take `balanced` out")
     for ask in asks:

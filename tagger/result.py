@@ -43,6 +43,15 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class Untraced:
+    """A sentence that was written and is withheld, and what it says beyond the tags of its record."""
+
+    text: str
+    probability: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """The value of one field.
 
@@ -58,6 +67,10 @@ class Tag:
     alternatives: tuple[Alternative, ...] = ()
     evidences: tuple[Evidence | None, ...] = ()
     """For each text of a list the characters that prove it."""
+    proofs: tuple[tuple[Evidence, ...], ...] = ()
+    """For each sentence of a description the tags that prove it."""
+    untraced: tuple[Untraced, ...] = ()
+    """The sentences of a description that no tag proves, as they were written."""
     each: Mapping[str, float] = field(default_factory=dict)
     """For a list the probability of every candidate by its JSON text, said or not."""
     corrections: tuple[Correction, ...] = ()
@@ -144,6 +157,7 @@ def tagging_of(line: Mapping[str, Any]) -> Tagging:
 def _read(tag: Mapping[str, Any]) -> Tag:
     proof, value = tag.get("evidence"), tag["value"]
     places = proof if isinstance(proof, list) else []
+    several = [place for place in places if isinstance(place, list)]
     chances = tag.get("probabilities", ())
     each = {json.dumps(item, ensure_ascii=False): p for item, p in zip(value if chances else (), chances, strict=True)}
     return Tag(
@@ -153,7 +167,9 @@ def _read(tag: Mapping[str, Any]) -> Tag:
         inferred=tag.get("inferred", False),
         abstained=tag.get("abstained", False),
         alternatives=tuple(Alternative(**other) for other in tag.get("alternatives", ())),
-        evidences=tuple(Evidence(**place) if place else None for place in places),
+        evidences=() if several else tuple(Evidence(**place) if place else None for place in places),
+        proofs=tuple(tuple(Evidence(**place) for place in each) for each in several),
+        untraced=tuple(Untraced(**one) for one in tag.get("untraced", ())),
         each=each,
         corrections=tuple(Correction(**one) for one in tag.get("corrections", ())),
     )
@@ -165,6 +181,10 @@ def _tag(tag: Tag) -> dict[str, Any]:
         found["evidence"] = asdict(tag.evidence)
     if tag.evidences:
         found["evidence"] = [asdict(place) if place else None for place in tag.evidences]
+    if tag.proofs:
+        found["evidence"] = [[asdict(place) for place in each] for each in tag.proofs]
+    if tag.untraced:
+        found["untraced"] = [{**asdict(one), "probability": round(one.probability, 6)} for one in tag.untraced]
     if isinstance(tag.value, list) and tag.value:
         found["probabilities"] = [round(tag.each[json.dumps(item, ensure_ascii=False)], 6) for item in tag.value]
     if tag.inferred:

@@ -34,6 +34,7 @@ from tagger.plan import validation_text
 from tagger.record import Column
 from tagger.rulebook import Implication, RuleBook, same
 from tagger.schema import (
+    ClaimsField,
     FieldBase,
     LabelField,
     LabelsField,
@@ -235,10 +236,13 @@ class _Reader:
     def _target(self, name: str, place: str, given: Mapping[str, OneOrMore]) -> None:
         if name in given:
             raise self._wrong(place, f"{name!r} cannot follow from itself", "take it out of `if`, or out of the rest")
-        self._field(name, place, (FieldBase,))
+        if isinstance(self._field(name, place, (FieldBase,)), ClaimsField):
+            raise self._wrong(place, f"{name!r} is a description, which follows from tags alone", "name another field")
 
     def _values(self, name: str, values: Sequence[Any], place: str) -> None:
         field = self.fields[name]
+        if isinstance(field, ClaimsField):
+            raise self._wrong(place, f"{name!r} is a description, which no rule can name", "name another field")
         if isinstance(field, NumberField) and field.units:
             raise self._wrong(place, f"{name!r} is a quantity, which no rule can name", "name another field")
         for value in values:

@@ -148,6 +148,22 @@ class TextsField(FieldBase):
         return next((wrong for item in value if (wrong := one.problem(item))), None)
 
 
+class ClaimsField(FieldBase):
+    """One to `most` sentences written from the tags that the record's columns state; those that no tag proves are
+    withheld (claims.py)."""
+
+    kind: Literal["claims"] = "claims"
+    required: bool = True
+    most: int = Setting(default=4, ge=1, le=20)
+    max_chars: int = Setting(default=200, ge=1)
+
+    def problem(self, value: Any) -> str | None:
+        if not isinstance(value, list) or not 0 < len(value) <= self.most:
+            return f"expected a list of 1 to {self.most} sentences, found {value!r}"
+        one = TextField(max_chars=self.max_chars)
+        return next((wrong for item in value if (wrong := one.problem(item))), None)
+
+
 class NumberField(FieldBase):
     """A number; with `units`, a quantity {"value": 250, "unit": "ml"} in one of them."""
 
@@ -211,10 +227,18 @@ def plain_number(value: int | float) -> str:
 
 
 Field = Annotated[
-    LabelField | LabelsField | PathField | TextField | TextsField | NumberField | BooleanField | ScoreField,
+    LabelField
+    | LabelsField
+    | PathField
+    | TextField
+    | TextsField
+    | ClaimsField
+    | NumberField
+    | BooleanField
+    | ScoreField,
     Setting(discriminator="kind"),
 ]
-"""Any of the eight kinds, told apart by the key `kind`."""
+"""Any of the nine kinds, told apart by the key `kind`."""
 
 
 def fold(text: str) -> str:
@@ -229,7 +253,7 @@ def takes_spans(field: FieldBase) -> bool:
 
 def takes_several(field: FieldBase) -> bool:
     """Whether the field's value is a list."""
-    return isinstance(field, LabelsField | TextsField)
+    return isinstance(field, LabelsField | TextsField | ClaimsField)
 
 
 def problems(fields: Mapping[str, FieldBase], values: Mapping[str, Any]) -> list[str]:

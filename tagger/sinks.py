@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 from tagger.errors import SourceError
 from tagger.record import Rejected
-from tagger.schema import FieldBase, LabelField, PathField, TextField, takes_several, takes_spans
+from tagger.schema import ClaimsField, FieldBase, LabelField, PathField, TextField, takes_several, takes_spans
 from tagger.sources import rows
-from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, Task, columns_of
+from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, Task, columns_of, untraced_column
 
 Format = Literal["jsonl", "csv", "parquet"]
+_Cell = Literal["text", "number", "place", "places", "proofs"]
+"""What stands in a column: `places` are those of the items of a list, `proofs` several for each item."""
 MANIFEST = "_manifest.json"
 SHARD_NAME = re.compile(r"tags-\d{5,}\.(jsonl|csv|parquet)")
 
@@ -124,7 +126,9 @@ def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {"text": pa.string(), "number": pa.float64(), "place": pa.int64(), "places": pa.list_(pa.int64())}
+    places = pa.list_(pa.int64())
+    kinds = {"text": pa.string(), "number": pa.float64(), "place": pa.int64(), "places": places}
+    kinds |= {"proofs": pa.list_(places)}
     schema = pa.schema([(name, kinds[kind]) for name, kind in _columns(fields, ruled).items()])
     flat = [_flat(line, fields) for line in lines]
     columns = [
@@ -133,12 +137,15 @@ def _parquet(path: Path, lines: Iterable[Mapping[str, Any]], fields: Mapping[str
     pq.write_table(pa.Table.from_arrays(columns, schema=schema), path)
 
 
-def _columns(fields: Mapping[str, FieldBase], ruled: bool) -> dict[str, Literal["text", "number", "place", "places"]]:
+def _columns(fields: Mapping[str, FieldBase], ruled: bool) -> dict[str, _Cell]:
     """The columns of a table of tags, and what stands in them."""
-    columns: dict[str, Literal["text", "number", "place", "places"]] = dict.fromkeys(OUTPUT_COLUMNS, "text")
+    columns: dict[str, _Cell] = dict.fromkeys(OUTPUT_COLUMNS, "text")
     for name, field in fields.items():
         value, probability, *ends = columns_of(name)
         columns |= {value: "text", probability: "number"}
+        if isinstance(field, ClaimsField):
+            columns |= {**dict.fromkeys(ends, "proofs"), untraced_column(name): "text"}
+            continue
         columns |= dict.fromkeys(ends, "places" if takes_spans(field) and takes_several(field) else "place")
     return columns | dict.fromkeys(RULE_COLUMNS if ruled else (), "text")
 
@@ -153,11 +160,18 @@ def _flat(line: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str,
         value, proof = tag["value"], tag.get("evidence")
         text = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if isinstance(proof, list):
-            ends: list[Any] = [[place and place[end] for place in proof] for end in ("start", "end")]
+            ends: list[Any] = [[_end(place, end) for place in proof] for end in ("start", "end")]
         else:
             ends = [proof and proof[end] for end in ("start", "end")]
         row.update(zip(columns_of(name), (text, tag["probability"], *ends), strict=True))
+        if isinstance(fields[name], ClaimsField):
+            row[untraced_column(name)] = json.dumps(tag["untraced"], ensure_ascii=False) if "untraced" in tag else None
     return row
+
+
+def _end(place: Any, end: str) -> Any:
+    """Start or end of the evidence of an item of a list: none, one, or a list of several."""
+    return [_end(one, end) for one in place] if isinstance(place, list) else place and place[end]
 
 
 def _read(path: Path, fields: Mapping[str, FieldBase]) -> Iterator[Mapping[str, Any]]:

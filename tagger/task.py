@@ -31,7 +31,7 @@ from tagger.plan import Plan, default_plan, load_plan, validation_text
 from tagger.record import Column, Record
 from tagger.rulebook import RuleBook
 from tagger.rulefile import RULES, load_rules
-from tagger.schema import Field, FieldBase
+from tagger.schema import ClaimsField, Field, FieldBase
 from tagger.schema_model import fields_of_model
 from tagger.template import check_template, environment
 
@@ -221,6 +221,11 @@ def columns_of(name: str) -> tuple[str, str, str, str]:
     return name, f"{name}_probability", f"{name}_start", f"{name}_end"
 
 
+def untraced_column(name: str) -> str:
+    """The column of a description in a table of tags that has what was withheld of it, as JSON."""
+    return f"{name}_untraced"
+
+
 def _build(
     task_id: str,
     definition: Definition,
@@ -322,6 +327,7 @@ def _check_when(definition: Definition, where: str) -> None:
 def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
     """Raise TaskError for a field whose column in a table of tags would be another's."""
     taken = {*OUTPUT_COLUMNS} | {column for name in fields for column in columns_of(name)[1:]}
+    taken |= {untraced_column(name) for name, field in fields.items() if isinstance(field, ClaimsField)}
     if clash := [name for name in fields if name in taken]:
         raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
 

@@ -10,7 +10,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,25 @@ def scales(units: Sequence[str], targets: Sequence[str], where: str) -> dict[str
     return found
 
 
+def named(unit: str) -> bool:
+    """Whether a unit stands in units.toml."""
+    return _key(unit) in _names()
+
+
+def measured(value: float, unit: str) -> tuple[str, float] | None:
+    """What so much of a unit measures, and how much of it in base units, to nine digits: the same for 30 cm and
+    300 mm. None for a unit that is not known, or only counts."""
+    if unit == "%":
+        return unit, value
+    one = _quantity(unit)
+    if one is None:
+        return None
+    base = type(one)(value * one.magnitude, one.units).to_base_units()
+    if base.dimensionless:
+        return None
+    return str(base.dimensionality), float(format(float(base.magnitude), ".9g"))
+
+
 def _scale(one: Any, to: Any, target: str) -> Scale:
     def told(value: float) -> float:
         made = type(one)(value * one.magnitude, one.units).to(to.units)
@@ -80,7 +99,7 @@ def _scale(one: Any, to: Any, target: str) -> Scale:
     return Scale(target, float(format(told(1.0) - offset, ".14g")), float(format(offset, ".14g")))
 
 
-@cache
+@lru_cache(maxsize=10_000)  # product texts have no end of words behind numbers
 def _quantity(name: str) -> Any:
     """One of a unit as a pint quantity, None if it is not known."""
     import pint
@@ -93,7 +112,7 @@ def _quantity(name: str) -> Any:
         said = (1.0, word)
     try:
         return _registry().Quantity(*said)
-    except pint.UndefinedUnitError:
+    except (pint.PintError, ValueError):  # ValueError: "nan"
         return None
 
 

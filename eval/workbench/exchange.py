@@ -19,6 +19,7 @@ from tagger.example import MOST_SHOWN, Example
 from tagger.record import ID
 from tagger.schema import (
     BooleanField,
+    ClaimsField,
     FieldBase,
     LabelsField,
     NumberField,
@@ -123,7 +124,7 @@ def _tabled(task: Task, row: Mapping[str, str], cells: Mapping[str, str], where:
 
 def _parsed(field: FieldBase, text: str, name: str, where: str) -> Any:
     """The value in a cell."""
-    if isinstance(field, LabelsField | TextsField | NumberField):
+    if isinstance(field, LabelsField | TextsField | ClaimsField | NumberField):
         try:
             return json.loads(text)
         except ValueError:

@@ -23,6 +23,7 @@ from tagger.record import ID, Record, Rejected, read_record
 from tagger.result import Tagging
 from tagger.schema import (
     PATH_SEPARATOR,
+    ClaimsField,
     FieldBase,
     LabelsField,
     NumberField,
@@ -204,7 +205,7 @@ def _told(field: FieldBase, value: Any) -> tuple[str, Any]:
         return "taxonomy", [value.split(PATH_SEPARATOR)]
     if isinstance(field, NumberField):
         return "number", value["value"] if field.units else value
-    if isinstance(field, TextField | TextsField):
+    if isinstance(field, TextField | TextsField | ClaimsField):
         return "textarea", value if isinstance(value, list) else [value]
     return "choices", [cell(one) for one in (value if isinstance(value, list) else [value])]
 
@@ -258,7 +259,7 @@ def _value(field: FieldBase, parts: Mapping[str, Any], name: str, where: str) ->
     if isinstance(field, LabelsField):
         order = list(field.labels)
         return sorted(values, key=lambda label: order.index(label) if label in order else len(order))
-    if isinstance(field, TextsField):
+    if isinstance(field, TextsField | ClaimsField):
         return values
     value = _only(values, name, where)
     if isinstance(field, PathField):

@@ -7,6 +7,7 @@ import html
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from eval import slices
@@ -53,6 +54,11 @@ def shown(value: Any) -> str:
 def conflict_lines(tagging: Tagging) -> list[str]:
     """What the task's rules need a person for: the rules by name, and why."""
     return [f"Rule {' and '.join(one.rules)}: {one.reason}" for one in tagging.conflicts]
+
+
+def untraced_lines(tag: Tag) -> list[str]:
+    """The sentences of a description that no tag proves, and what they say beyond the tags."""
+    return [f"Withheld: {one.text} ({one.reason})" for one in tag.untraced]
 
 
 def correction_lines(tag: Tag) -> list[str]:
@@ -113,7 +119,7 @@ def label_mix(taggings: Iterable[Tagging], name: str) -> dict[str, int]:
 
 
 def _places(tag: Tag) -> list[Evidence]:
-    return [place for place in (tag.evidence, *tag.evidences) if place]
+    return [place for place in (tag.evidence, *tag.evidences, *chain(*tag.proofs)) if place]
 
 
 def _mark(text: str, name: str, shade: int) -> str:

@@ -14,10 +14,11 @@ from eval.workbench.results import (
     outcomes,
     row_of,
     said,
+    untraced_lines,
 )
 from tagger.evidence import Evidence
 from tagger.record import Column, Record
-from tagger.result import Alternative, Conflict, Correction, Provenance, Tag, Tagging
+from tagger.result import Alternative, Conflict, Correction, Provenance, Tag, Tagging, Untraced
 from tagger.schema import LabelField
 from tagger.task import Definition, Task
 
@@ -43,6 +44,18 @@ def test_proofs_that_overlap_are_marked_once() -> None:
         "Colour": Tag("red", 0.9, Evidence("title", 0, 3, "red")),
     }
     assert marked(record, tags)["title"].count("<mark") == 1
+
+
+def test_of_a_description_the_tags_are_marked_and_what_is_withheld_is_told() -> None:
+    record = Record("1", {"tags": "colour: red\nsize: 42"})
+    proof = (Evidence("tags", 0, 11, "colour: red"),)
+    tag = Tag(["It is red."], 0.9, proofs=(proof,), untraced=(Untraced("It is big.", 0.5, "no tag states 'big'"),))
+
+    shown = '<mark class="shade0" title="text">colour: red</mark>\nsize: 42'
+    assert marked(record, {"text": tag}) == {"tags": shown}
+    assert said(tag) == "It is red."
+    assert untraced_lines(tag) == ["Withheld: It is big. (no tag states 'big')"]
+    assert said(Tag(None, 0.5, abstained=True, untraced=tag.untraced)) == "?"
 
 
 def test_a_guess_that_was_withheld_has_a_question_mark() -> None:

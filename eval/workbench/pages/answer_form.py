@@ -15,7 +15,7 @@ from tagger.errors import TaskError
 from tagger.evidence import find
 from tagger.record import Record
 from tagger.result import Tag
-from tagger.schema import BooleanField, FieldBase, LabelsField, TextField, TextsField
+from tagger.schema import BooleanField, ClaimsField, FieldBase, LabelsField, TextField, TextsField
 
 KEYS = 9
 """Labels that have a number key: the likeliest."""
@@ -113,7 +113,7 @@ class AnswerForm:
 
     def _text(self, name: str, field: FieldBase) -> None:
         value = self.answer.get(name)
-        if isinstance(field, TextsField):
+        if isinstance(field, TextsField | ClaimsField):
             chips = ui.input_chips(value=list(value or []), on_change=lambda e: self._set(name, list(e.value) or None))
             chips.props("outlined dense").classes("grow")
             return

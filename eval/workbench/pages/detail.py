@@ -11,7 +11,7 @@ from eval.workbench.access import Person
 from eval.workbench.chosen import chosen_task
 from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import telling
-from eval.workbench.results import conflict_lines, correction_lines, marked, said, shown
+from eval.workbench.results import conflict_lines, correction_lines, marked, said, shown, untraced_lines
 from eval.workbench.why import Why, why
 from tagger.pipeline import Tagger
 from tagger.record import Record
@@ -65,9 +65,9 @@ class Detail:
                 ui.label(said(tag)).classes("font-medium grow min-w-0 break-words")
                 ui.label(f"{tag.probability:.0%}").classes("text-sm")
                 ui.button("Why?", on_click=lambda: self._ask(name)).props(f'flat dense aria-label="Why {name}?"')
-            for told in correction_lines(tag):
+            for told in (*correction_lines(tag), *untraced_lines(tag)):
                 ui.label(told).classes("text-sm quiet")
-            if tag.abstained:
+            if tag.abstained and tag.alternatives:
                 ruled = any(name in one.fields[:1] for one in self._tagging.conflicts) if self._tagging else False
                 why_not = "Withheld by a rule" if ruled else "Too doubtful to say"
                 ui.label(f"{why_not}: this is the likeliest guess.").classes("text-sm quiet")

@@ -14,7 +14,7 @@ from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
 from eval.workbench.pages.standing import Uses, how_right
 from eval.workbench.queues import QUEUES, mix, queue
-from eval.workbench.results import conflict_lines, marked, shown
+from eval.workbench.results import conflict_lines, marked, shown, untraced_lines
 from eval.workbench.reviews import Review, add, content, reviews, test_contents
 from eval.workbench.trial import Trial, earlier, heads
 from tagger.errors import TaggerError
@@ -145,7 +145,10 @@ class Reviewing:
             ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
-        for line in conflict_lines(tagging):
+        for line in (
+            *conflict_lines(tagging),
+            *(line for tag in tagging.tags.values() for line in untraced_lines(tag)),
+        ):
             ui.label(line).classes("text-sm text-negative")
         known = self.verdicts.get(content(record), [])
         for review in known:

@@ -1,0 +1,54 @@
+"""The sentences of a description in, a Tag out: those that a record's tags prove, and what the others say beyond them.
+
+Nothing is repaired: a sentence is said as it was written, or withheld with a reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from tagger.claims import Tracer
+from tagger.confidence import Scores
+from tagger.evidence import Evidence
+from tagger.record import Record
+from tagger.result import Tag, Untraced
+from tagger.schema import ClaimsField
+
+
+def proved(field: ClaimsField, written: Mapping[str, float], scores: Scores, record: Record) -> Tag:
+    """The tag of a description; `written` has the probability of each sentence by its JSON text, in order.
+
+    It has no value and is `abstained` where no sentence is proved. Its probability is that of the least likely sentence
+    that is said, or, where none is, that was written.
+    """
+    tracer = Tracer(record.values)
+    said: dict[str, float] = {}
+    proofs, untraced = [], []
+    for text, p in written.items():
+        sentence = json.loads(text)
+        trace = tracer.trace(sentence)
+        doubt = (f"less probable than {field.abstain_below:g}",) if p < field.abstain_below else ()
+        if reasons := (*trace.reasons, *doubt):
+            untraced.append(Untraced(sentence, p, "; ".join(reasons)))
+            continue
+        said[sentence] = p
+        places = [(tag.column, tag.start, tag.end) for tag in trace.proof]
+        proofs.append(tuple(Evidence(name, a, b, record.values[name][a:b]) for name, a, b in places))
+    return Tag(
+        value=list(said) or None,
+        probability=min(said.values() or written.values()),
+        abstained=not said,
+        proofs=tuple(proofs),
+        untraced=tuple(untraced),
+        each=written,
+        scores=scores,
+    )
+
+
+def withheld(tags: Mapping[str, Tag]) -> Iterator[str]:
+    """What the reason of a row says of its descriptions; the sentences themselves stand in their tags."""
+    for name, tag in tags.items():
+        if tag.untraced:
+            written = len(tag.untraced) + len(tag.proofs)
+            yield f"{name}: {len(tag.untraced)} of {written} sentences withheld, they say more than the tags"
