@@ -107,10 +107,10 @@ def bench(
     root: Path, here: TransformersEngine, served: VllmEngine, *, quick: bool, told: Callable[[str], None]
 ) -> tuple[list[Rate], Limit]:
     """All settings on the sets in `root`, and the limits of the machine for the model."""
-    found = []
+    found, outlined = [], Outlined(here)
     for setting in SETTINGS:
         told(setting.name)
-        found += _setting(setting, root, here, served, setting.rows * (1 if quick else 4))
+        found += _setting(setting, root, here, served, outlined, setting.rows * (1 if quick else 4))
     return found, measure(here.hf_model)
 
 
@@ -153,7 +153,9 @@ def show(found: Sequence[Rate], limit: Limit, out: Console) -> None:
         out.print(f"{setting}: {share:.0%} of the multiplying, for tokens not cached", highlight=False, soft_wrap=True)
 
 
-def _setting(setting: Setting, root: Path, here: TransformersEngine, served: VllmEngine, count: int) -> list[Rate]:
+def _setting(
+    setting: Setting, root: Path, here: TransformersEngine, served: VllmEngine, outlined: Outlined, count: int
+) -> list[Rate]:
     task, labelled = labelled_set(setting.set, root)
     asks = [ask.model_copy(update={"form": setting.form or ask.form}) for ask in task.plan.ask]
     shots = Shots(fixed=setting.fixed, retrieved=setting.retrieved)
@@ -166,7 +168,7 @@ def _setting(setting: Setting, root: Path, here: TransformersEngine, served: Vll
         "d": Tagger(task, engine=here, shots=pool, calibrated=False),
         "e": Tagger(task, engine=served, shots=pool, calibrated=False),
     }
-    ask, outlined, kept = plan.ask[0], Outlined(here), dict[str, list[Tagging]](d=[], e=[])
+    ask, kept = plan.ask[0], dict[str, list[Tagging]](d=[], e=[])
 
     near = ShotPool(task, pool) if pool else None
 

@@ -44,7 +44,7 @@ class Outlined:
     def __init__(self, engine: TransformersEngine) -> None:
         folder, dtype = model_folder(engine.info.model), getattr(torch, engine.info.dtype)
         plain = AutoModelForCausalLM.from_pretrained(str(folder), dtype=dtype, local_files_only=True)
-        self._model = from_transformers(plain.eval(), engine.chat.hf)
+        self._model = from_transformers(plain.eval().to(engine.hf_model.device), engine.chat.hf)
         self._generators: dict[str, Any] = {}
 
     def one_by_one(self, fields: Sequence[Mapping[str, FieldBase]], prompts: Sequence[Prompt]) -> list[Values]:

@@ -1,8 +1,8 @@
 """Queries, keys and values in, what they find out: attention in which query heads that share keys stand together.
 
 With grouped-query attention (Ainslie et al. 2023) several query heads look at the same keys and values. transformers
-copies those for each of them; here the queries stand as so many more queries of one head, and keys and values are read
-once. Of a pack (packing.py) each body is held against the head and itself, not against the columns of all bodies.
+copies those for each of them; here the queries stand as so many more queries of one head. Of a pack (packing.py) each
+body is held against the head and itself, not against the columns of all bodies.
 """
 
 from __future__ import annotations
@@ -22,29 +22,37 @@ GROUPED = "grouped"
 """The name under which transformers knows `grouped_attention`."""
 
 
+COPIES = 2
+"""How often a pack's columns may be copied, counted for each query head: what lies in front stands before each body,
+and with many short bodies behind a long head copying takes longer than it saves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bodies:
     """Where the tokens of fresh bodies stand in a pack: `places` has a line for each body, padded with 0 to the
-    longest; `real` says where in these lines each token is; `head` is the number of columns before them."""
+    longest; `real` says where in these lines each token is; `head` is the number of columns before them; `mask`,
+    (longest, head + longest), is added to the scores: padding stands behind all that is looked at."""
 
     places: torch.Tensor
     real: torch.Tensor
     head: int
+    mask: torch.Tensor
 
     @classmethod
-    def of(cls, lengths: Sequence[int], head: int, device: torch.device) -> Bodies:
+    def of(cls, lengths: Sequence[int], head: int, dtype: torch.dtype, device: torch.device) -> Bodies:
         """Bodies of these lengths, one behind another."""
-        counts = torch.tensor(lengths)
-        inside = torch.arange(int(counts.max())) < counts[:, None]
+        counts, longest = torch.tensor(lengths), max(lengths)
+        inside = torch.arange(longest) < counts[:, None]
         places = torch.zeros(inside.shape, dtype=torch.long)
         places[inside] = torch.arange(int(counts.sum()))
-        return cls(places.to(device), inside.flatten().nonzero()[:, 0].to(device), head)
+        mask = torch.full((longest, head + longest), torch.finfo(dtype).min, dtype=dtype).triu_(head + 1)
+        return cls(places.to(device), inside.flatten().nonzero()[:, 0].to(device), head, mask.to(device))
 
-    def mask(self, query: torch.Tensor) -> torch.Tensor:
-        """What a body's tokens see: (longest, head + longest), added to the scores. Padding stands behind them all."""
-        longest = self.places.shape[1]
-        seen = torch.full((longest, self.head + longest), torch.finfo(query.dtype).min, dtype=query.dtype)
-        return seen.triu_(self.head + 1).to(query.device)
+    def fit(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> bool:
+        """Whether these are the queries, keys and values of the pack, all of them, and few enough have to be copied."""
+        columns, (count, longest) = self.head + len(self.real), self.places.shape
+        whole = query.shape[2] == len(self.real) and key.shape[2] == columns and key.shape == value.shape
+        return whole and count * (self.head + longest) * key.shape[1] <= COPIES * columns * query.shape[1]
 
 
 _bodies: ContextVar[Bodies | None] = ContextVar("bodies", default=None)
@@ -72,12 +80,12 @@ def grouped_attention(
     """Attention as transformers' `sdpa` computes it; otherwise for one new token in a row (0.6 against 11.6 ms a
     layer: 16 rows, 600 columns, 14 heads over 2, two cores) and for the bodies of a pack (20 against 38: 25 bodies of
     40 tokens behind a head of 460)."""
-    bodies, tokens = _bodies.get(), query.shape[2]
+    bodies = _bodies.get()
     if attention_mask is None or options.get("position_bias") is not None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    if bodies is not None and tokens == len(bodies.real):
+    if bodies is not None and bodies.fit(query, key, value):
         return _by_body(bodies, query, key, value, scaling), None
-    if tokens > 1:
+    if query.shape[2] > 1:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     rows, heads, _, width = query.shape
     folded = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
@@ -98,7 +106,7 @@ def _by_body(
         own = columns[0, :, bodies.head :][:, bodies.places].transpose(0, 1)
         return torch.cat([before, own], dim=2)
 
-    mask = bodies.mask(query).repeat(heads // shared, 1)
+    mask = bodies.mask.repeat(heads // shared, 1)
     found = torch.nn.functional.scaled_dot_product_attention(folded, seen(key), seen(value), mask, scale=scaling)
     spread = found.view(count, shared, heads // shared, longest, width).permute(0, 3, 1, 2, 4)
     return spread.reshape(count * longest, heads, width)[bodies.real].view(1, tokens, heads, width)

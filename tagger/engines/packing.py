@@ -1,7 +1,7 @@
-"""Token ids in, logits out: a model that runs many bodies behind a shared head without padding or copying.
+"""Token ids in, logits out: a model that runs many bodies behind a shared head.
 
 The head runs through the model once and its keys and values are kept. A batch is one *packed* sequence instead
-of a padded rectangle: bodies stand one behind another, and a mask lets each see only the head and itself. Answers
+of a padded rectangle: bodies stand one behind another, and each sees only the head and itself. Answers
 that are then written token by token go on in a rectangle, because in a pack each new token would be held against the
 columns of all rows.
 """
@@ -20,7 +20,7 @@ import torch
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from tagger.engines.attention import GROUPED, Bodies, reading
-from tagger.engines.blocked import block
+from tagger.engines.blocked import block, unblock
 from tagger.engines.sight import Seen
 from tagger.errors import EngineError
 
@@ -90,9 +90,7 @@ class LocalModel:
         if adapter and adapter not in self._adapters:
             name = f"adapter{len(self._adapters)}"
             try:
-                with warnings.catch_warnings():
-                    warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are wanted
-                    self.hf.load_adapter(adapter, adapter_name=name)
+                self._load(adapter, name)
             except ImportError:
                 raise EngineError("adapters need peft", hint="pip install 'tagger[finetune]'") from None
             except (OSError, ValueError, RuntimeError) as error:
@@ -105,6 +103,19 @@ class LocalModel:
         else:
             self.hf.disable_adapters()
         self._adapter = adapter
+
+    def _load(self, adapter: str, name: str) -> None:
+        from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
+
+        weights_read = getattr(PeftConfig.from_pretrained(adapter), "use_dora", False)
+        if weights_read:  # its magnitudes are held against the weights themselves
+            unblock(self.hf)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are wanted
+            self.hf.load_adapter(adapter, adapter_name=name)
+        if weights_read:  # transformers passes over magnitudes
+            found = {key.removeprefix("base_model.model."): value for key, value in load_peft_weights(adapter).items()}
+            set_peft_model_state_dict(self.hf, found, name)
 
 
 class PackedModel(LocalModel):
@@ -162,8 +173,8 @@ class PackedModel(LocalModel):
         for line, (seen, row) in enumerate(owners):
             mask[line, torch.tensor(row.visible[:seen]) + pack.head] = 0
         fresh = len(ids) == pack.columns
-        layout = Bodies.of([len(new) for new in tokens.values()], pack.head, self.device) if fresh else None
-        with reading(layout):
+        lengths = [len(new) for new in tokens.values()]
+        with reading(Bodies.of(lengths, pack.head, self.hf.dtype, self.device) if fresh else None):
             output = self.hf(
                 input_ids=torch.tensor([ids], device=self.device),
                 attention_mask=mask[None, None].to(self.device, self.hf.dtype),

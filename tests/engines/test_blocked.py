@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
@@ -25,13 +27,31 @@ def test_they_multiply_as_plain_ones_do(dtype: torch.dtype, near: float, shape: 
     torch.testing.assert_close(blocked(given), plain(given), atol=near, rtol=near)
 
 
-def test_the_weights_are_held_once() -> None:
-    blocked = model(torch.float32)
+def test_the_weights_are_held_once_and_let_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = torch.nn.Sequential(*model(torch.float32), *(torch.nn.Linear(64, 64) for _ in range(3)))
+    first, alive = weakref.ref(blocked[0].weight), []
+    made = BlockedLinear.__init__
+
+    def init(self: BlockedLinear, plain: torch.nn.Linear) -> None:
+        alive.append(first() is not None)
+        made(self, plain)
+
+    monkeypatch.setattr(BlockedLinear, "__init__", init)
     block(blocked)
 
+    assert alive == [True, False, False, False, False]
     weight = blocked[0].weight
     assert (weight.shape, weight.dtype, weight.device.type) == ((160, 96), torch.float32, "cpu")
     assert weight.untyped_storage().nbytes() == 4
+    assert torch.isnan(weight @ torch.ones(96)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_other_number_formats_stay_as_they_are(dtype: torch.dtype) -> None:
+    plain = model(dtype)
+    block(plain)
+
+    assert type(plain[0]) is torch.nn.Linear
 
 
 @torch.inference_mode()

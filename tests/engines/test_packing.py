@@ -32,9 +32,12 @@ def test_grouped_attention_is_that_of_transformers(heads: tuple[int, int], token
 
 @pytest.mark.parametrize("heads", [(6, 2), (4, 4)])
 @pytest.mark.parametrize("lengths", [[3], [2, 5, 1], [4, 4]])
-def test_bodies_see_the_head_and_themselves(heads: tuple[int, int], lengths: list[int]) -> None:
+def test_bodies_see_the_head_and_themselves(
+    heads: tuple[int, int], lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+    from tagger.engines import attention
     from tagger.engines.attention import Bodies, grouped_attention, reading
 
     torch.manual_seed(0)
@@ -47,12 +50,30 @@ def test_bodies_see_the_head_and_themselves(heads: tuple[int, int], lengths: lis
     mask = torch.zeros(seen.shape).masked_fill_(~seen, torch.finfo(torch.float32).min)[None, None]
     module = SimpleNamespace(num_key_value_groups=heads[0] // heads[1], is_causal=True)
 
-    with reading(Bodies.of(lengths, head, torch.device("cpu"))):
+    bodies = Bodies.of(lengths, head, torch.float32, torch.device("cpu"))
+    monkeypatch.setattr(attention, "COPIES", 100)
+    assert bodies.fit(query, key, value)
+    with reading(bodies):
         ours, _ = grouped_attention(module, query, key, value, mask, scaling=0.3)
     theirs, _ = sdpa_attention_forward(module, query, key, value, mask, scaling=0.3)
 
     assert ours.shape == theirs.shape
     assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_many_short_bodies_behind_a_long_head_are_not_copied() -> None:
+    from tagger.engines.attention import Bodies
+
+    def fits(head: int, lengths: list[int], *, kept: int | None = None, width: int = 8) -> bool:
+        columns = head + sum(lengths)
+        query, key = torch.empty(1, 14, sum(lengths), 8), torch.empty(1, 2, kept or columns, 8)
+        bodies = Bodies.of(lengths, head, torch.float32, torch.device("cpu"))
+        return bodies.fit(query, key, torch.empty(1, 2, kept or columns, width))
+
+    assert fits(460, [40] * 25)
+    assert not fits(4000, [5] * 204)
+    assert not fits(460, [40] * 25, kept=1024)  # a window that has let go of the beginning
+    assert not fits(460, [40] * 25, width=4)
 
 
 def test_a_batch_is_no_wider_than_it_may_be_and_short_bodies_stand_together() -> None:

@@ -96,8 +96,9 @@ def test_it_learns_and_is_served(goods: Task, labelled_goods: list[Example], tin
     assert again.tags["kind"].probability == pytest.approx(learned[0].tags["kind"].probability, abs=1e-5)
 
 
+@pytest.mark.parametrize("dora", [False, True])
 def test_the_served_adapter_says_what_peft_says(
-    goods: Task, labelled_goods: list[Example], tiny_model: Path, tmp_path: Path
+    dora: bool, goods: Task, labelled_goods: list[Example], tiny_model: Path, tmp_path: Path
 ) -> None:
     import torch
     from peft import PeftModel
@@ -105,7 +106,7 @@ def test_the_served_adapter_says_what_peft_says(
 
     from tagger.engines.transformers import TransformersEngine
 
-    found = trained(goods, labelled_goods, tiny_model, tmp_path / "adapter", epochs=1)
+    found = trained(goods, labelled_goods, tiny_model, tmp_path / "adapter", epochs=3, rate=0.01, dora=dora)
     task = adapted(goods, found.folder)
     base = AutoModelForCausalLM.from_pretrained(str(tiny_model), dtype=torch.float32)
     shutil.copytree(tiny_model, tmp_path / "merged")
