@@ -14,6 +14,8 @@ class Settings:
     """Rows that each is joined to."""
     resolution: float = 1.0
     """Of the modularity: above 1 there are more clusters, below fewer."""
+    runs: int = 8
+    """Of the search for communities, from one seed each: the best is kept."""
     least: int = 3
     """Rows of a cluster; those of a smaller one fit none."""
     embedding: float = 0.5

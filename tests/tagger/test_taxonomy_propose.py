@@ -20,10 +20,12 @@ from tagger.example import Example
 from tagger.prompt import Prompt
 from tagger.record import Record
 from tagger.task import load_task
+from tagger.taxonomy.clusters import clusters
 from tagger.taxonomy.kinds import kinds, language_of
 from tagger.taxonomy.names import candidates, folded
 from tagger.taxonomy.places import cosines, places
 from tagger.taxonomy.propose import drawn, propose
+from tagger.taxonomy.settings import Settings
 
 GOODS = {
     "tea bag": ["green tea", "black tea", "herbal tea", "oolong tea"],
@@ -159,3 +161,31 @@ def test_a_row_is_held_against_the_others_of_its_cluster() -> None:
     assert found[0, 1] == pytest.approx(cosine(vectors[0], vectors[2] + vectors[3]))
     assert where.fit.tolist() == pytest.approx([1, 1, 0.8, 0.8, 0])
     assert where.other.tolist() == [1, 1, 0, 0, 1]
+
+
+def test_clusters_are_numbered_from_the_largest_and_what_is_like_nothing_is_in_none() -> None:
+    vectors = np.zeros((13, 13))
+    vectors[:4, 0] = vectors[4:11, 1] = 0.8
+    vectors[11:, 2:4] = np.eye(2)
+    vectors[np.arange(11), np.arange(2, 13)] = 0.6
+
+    alike = vectors @ vectors.T
+    alike[11:, :11] = alike[:11, 11:] = 0
+
+    found, again = (clusters(alike, Settings()) for _ in range(2))
+
+    assert found.tolist() == again.tolist() == [1] * 4 + [0] * 7 + [-1] * 2
+
+
+def test_a_row_goes_to_the_cluster_that_it_is_nearest_to() -> None:
+    """Joined to one row alone, the nearest by a hair, it stands with that one's community, whose mean is far."""
+    alike = np.eye(13)
+    alike[:6, :6] = alike[6:12, 6:12] = 0.5
+    alike[12, 0] = alike[0, 12] = 0.5
+    alike[12, 6:12] = alike[6:12, 12] = 0.45
+    np.fill_diagonal(alike, 1.0)
+
+    found = clusters(alike, Settings(neighbours=1))
+
+    assert found[12] == found[6]
+    assert len(set(found[6:].tolist())) == 1
