@@ -172,7 +172,9 @@ def claims(
     engine: EngineName = "auto",
     model: Model = None,
     path: Annotated[Path | None, typer.Option("--out", help="Write the drafts here, for a person to judge.")] = None,
-    judged: Annotated[Path | None, typer.Option("--judged", help="Drafts that a person has judged; they are traced again.")] = None,
+    judged: Annotated[
+        Path | None, typer.Option("--judged", help="Drafts that a person has judged; they are traced again.")
+    ] = None,
 ) -> None:
     """Judge how the sentences of descriptions are traced to tags, and what a model writes."""
     loaded, examples, _ = load(task, data, None, root, split, no_shots=True)

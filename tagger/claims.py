@@ -4,10 +4,10 @@ A sentence is read as a row of pieces: values and names of tags (stated.py), wor
 that deny (denials.py), and small words that say nothing (lexicon.toml). It is proved where
 
 - no word, number or sign is left over;
-- each name, and each word that speaks of a tag, stands nearest to a value of such a tag, in one clause with it: "the sole
-  is leather" is not proved by `sole: rubber` and `upper: leather`, nor "weighs 30 cm" by `length: 30 cm`;
-- a value of a part (`sole: rubber`), and a bare number, stand with the whole name of their tag, and nothing else is said
-  as if it were of the part (parts.py);
+- each name, and each word that speaks of a tag, stands nearest to a value of such a tag, in one clause with it: "the
+  sole is leather" is not proved by `sole: rubber` and `upper: leather`, nor "weighs 30 cm" by `length: 30 cm`;
+- a value of a part (`sole: rubber`), and a bare number, stand with the whole name of their tag, and nothing else is
+  said as if it were of the part (parts.py);
 - what it denies is denied by a tag (`waterproof: no`), and what a tag denies is not said.
 
 The check is one of words, not of meaning: prompts/README.md says what it cannot see.

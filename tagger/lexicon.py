@@ -2,7 +2,8 @@
 that say nothing of a product by themselves (lexicon.toml), in the same keys.
 
 A key forgets case, width and the endings -s and -'s ("boots", "boot"), but not -ing and -ed, which make other words as
-often (coat, coating), nor any other; and of a quantity it forgets how it is told (30 cm, 300 mm). Chinese characters are keys of their own, so that no segmenter decides what is a word.
+often (coat, coating), nor any other; and of a quantity it forgets how it is told (30 cm, 300 mm). Chinese characters
+are keys of their own, so that no segmenter decides what is a word.
 """
 
 from __future__ import annotations
@@ -72,8 +73,9 @@ class Lexicon:
 def lexicon() -> Lexicon:
     """The lexicon of both languages."""
     told = tomllib.loads((Path(__file__).parent / "lexicon.toml").read_text("utf-8"))
-    tables = {name: _spoken(told.pop(name)) for name in _TABLES}
-    return Lexicon(**tables, **{name: _phrases(words) for name, words in told.items()})
+    same, cues, links, bound = (_spoken(told.pop(name)) for name in _TABLES)
+    lists = {name: _phrases(words) for name, words in told.items()}
+    return Lexicon(same=same, cues=cues, links=links, bound=bound, **lists)
 
 
 def phrase(text: str) -> Phrase:
@@ -82,7 +84,7 @@ def phrase(text: str) -> Phrase:
 
 
 def tokens(text: str) -> list[Token]:
-    """The words, quantities and signs of a text. A sign that belongs to a number (-18, 36-42, .5) has a key of its own."""
+    """The words, quantities and signs of a text. One that belongs to a number (-18, .5) has a key of its own."""
     found = list(_tokens(unicodedata.normalize("NFKC", text.translate(_SAME))))
     for n, token in enumerate(found):
         beside = found[max(0, n - 1) : n + 2]

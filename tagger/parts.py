@@ -1,4 +1,4 @@
-"""A sentence in pieces in, what it says of a part of the product that a tag says of the product, or of another part, out.
+"""A sentence in pieces in, what it says of a part of the product that tags say of the product, or of another part, out.
 
 `colour: black` and `sole: rubber` do not prove "a black rubber sole", nor does `lid: yes` with them "the lid is black".
 """
@@ -89,8 +89,8 @@ def _had(sayings: Sayings, pieces: Sequence[Piece], n: int) -> int | None:
 
 
 def _owner(sayings: Sayings, pieces: Sequence[Piece], n: int) -> int | None:
-    """The part of which a sentence says something that stands at a place: what comes before it there, behind small words
-    and those that speak of it, or the subject of its clause. None where that is the product."""
+    """The part of which a sentence says something that stands at a place: what comes before it there, behind small
+    words and those that speak of it, or the subject of its clause. None where that is the product."""
     piece, words = pieces[n], lexicon()
     small = words.carriers | words.having | frozenset(words.bound) | (words.negators - {_NOR})
     at, steps = n - 1, 0
@@ -116,7 +116,7 @@ def _owner(sayings: Sayings, pieces: Sequence[Piece], n: int) -> int | None:
 
 
 def _is_part(sayings: Sayings, part: Piece, said: Piece) -> bool:
-    """Whether a piece is a part of the product, or the value of one, of which another thing that is said is no value."""
+    """Whether a piece is a part of the product, or the value of one, and what is said is no value of it."""
     if part.tags & said.tags or part.role not in ("cue", *_SAID):
         return False
     return part.role in ("affirmed", "denied") or any(sayings.needed(tag) for tag in part.tags)

@@ -121,7 +121,7 @@ class Sayings:
 
 
 def name_words(name: str) -> list[Phrase]:
-    """The words of a tag's name that are no carriers; Chinese ones are told apart by the known ones among them (鞋底 材质)."""
+    """The words of a tag's name, without carriers; Chinese ones are told apart by known ones among them (鞋底 材质)."""
     words = lexicon()
     keys, known = phrase(name), words.segments()
     found: list[Phrase] = []
