@@ -90,8 +90,10 @@ class Tracer:
 
     def _is_written(self, text: str, tag: int) -> bool:
         """Whether words are a name as it is written: "perfect" is not the brand Perfect."""
-        proper = self._sayings.is_called(tag, lexicon().proper)
-        return not proper or not text.islower() or self._sayings.tags[tag].value.islower()
+        if not self._sayings.is_called(tag, lexicon().proper):
+            return True
+        name = joined_text([token.text for token in tokens(self._sayings.tags[tag].value)])
+        return text.removesuffix("'s") in (name, name[:1].upper() + name[1:])
 
     def _bound(self, pieces: Sequence[Piece]) -> Iterator[str]:
         """Find for each cue the values that it speaks of, and say why one speaks of none of its own."""

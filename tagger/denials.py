@@ -26,7 +26,7 @@ def denials(pieces: Sequence[Piece]) -> Iterator[str]:
     for n in deny:
         before = pieces[n].role == "free" and n > 0 and pieces[n - 1].role == "denied"
         at = n - 1 if before else _object(pieces, n)
-        if at == len(pieces) or pieces[at].role != "denied":
+        if at == len(pieces) or pieces[at].role != "denied" or pieces[at].clause != pieces[n].clause:
             yield f"no tag denies what {pieces[n].text!r} denies"
             continue
         denied.add(at)

@@ -11,7 +11,7 @@ from tagger.lexicon import lexicon, phrase
 from tagger.pieces import JOINTS, Piece, behind
 from tagger.stated import Sayings
 
-_OF, _NOR = phrase("of"), phrase("nor")
+_OF, _NOR, _DE = phrase("of"), phrase("nor"), phrase("的")
 _PRONOUNS = frozenset(
     phrase(word)
     for word in ("it", "its", "they", "their", "this", "these", "it", "它", "其", "这款", "本品", "该款", "here")
@@ -35,6 +35,8 @@ def astray(sayings: Sayings, pieces: Sequence[Piece]) -> Iterator[str]:
     for n, piece in enumerate(pieces):
         if _is_value_of_part(sayings, piece):
             yield from (_astray(sayings, pieces, other, n) for other in _beside(sayings, pieces, n))
+            if not any(isinstance(key, tuple) for key in piece.keys) and _is_followed(sayings, pieces, n):
+                yield _astray(sayings, pieces, n, n + 1)
         if piece.keys in lexicon().having and (at := _had(sayings, pieces, n)) is not None:
             yield _astray(sayings, pieces, at, n)
         if piece.role == "affirmed" and _is_noun(sayings, pieces, n):
@@ -66,15 +68,23 @@ def _beside(sayings: Sayings, pieces: Sequence[Piece], n: int) -> Iterator[int]:
         if not _named(pieces, last):
             yield last
     first = n
-    while first and (_describes(sayings, pieces[first - 1]) or pieces[first - 1].keys in JOINTS):
+    while first and (_describes(sayings, pieces[first - 1]) or pieces[first - 1].keys in JOINTS | {_DE}):
         first -= 1
         if pieces[first].role == "value" and not _named(pieces, first):
             yield first
 
 
+def _is_followed(sayings: Sayings, pieces: Sequence[Piece], n: int) -> bool:
+    """Whether what the product is follows the value of a part, as if that were its own: "the sole: rubber shoe"."""
+    return n + 1 < len(pieces) and what_it_is(sayings, pieces[n + 1])
+
+
 def _is_noun(sayings: Sayings, pieces: Sequence[Piece], n: int) -> bool:
     """Whether an affirmed name is a noun to the value before it: "a red lid", but not "a red foldable chair"."""
-    if not n or not _describes(sayings, pieces[n - 1]) or _named(pieces, n - 1):
+    first = n - 1
+    while first > 0 and what_it_is(sayings, pieces[first]) and pieces[n].text.isascii():
+        first -= 1  # "a red cup lid"
+    if first < 0 or not _describes(sayings, pieces[first]) or _named(pieces, first):
         return False
     return n + 1 == len(pieces) or pieces[n + 1].role != "value"
 

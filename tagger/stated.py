@@ -20,7 +20,7 @@ that says nothing; the name of a tag, or a word that speaks of one (cue); a word
 (free) or behind it (negator). Of two that a phrase may have, the earlier one counts."""
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _COLON = re.compile(r"：|(?<!\d):|:(?!\d)")
-_APART = re.compile(r"(?:[;；、|]|,(?!\d)|，|\s/\s)(?![^(（]*[)）])")
+_APART = re.compile(r"(?:[;；、|]|,(?!\d)|，|(?<!\d)\s/\s(?!\d))(?![^(（]*[)）])")
 """What stands between the items of a list; in brackets it does not, for these belong to the item before them."""
 _JOINED = re.compile(r"(\S+) (?:and|&) (\S+)")
 """Two words alone: in "hot and cold drinks" the drinks are of both."""

@@ -230,6 +230,12 @@ KEPT_ONCE = [  # sentences that a reviewer found kept, and others like them
     ("品类：杯\n杯盖：有\n颜色：红色", "红色杯盖。"),
     ("category: cup\nlid: yes\nmaterial: steel", "The lid is made of steel."),
     ("category: knife\nblade length: 20 cm", "It is 20 cm long."),
+    ("品类：茶\n防水：否", "不但防水。"),
+    ("brand: The Best\ncategory: shoe", "The best shoe."),
+    ("weight: 5 / 6 kg", "It weighs 6 kg."),
+    ("品类：鞋\n鞋底：橡胶\n颜色：黑色", "黑色的橡胶鞋底。"),
+    ("品类：鞋\n鞋底：橡胶", "鞋底橡胶鞋。"),
+    ("category: bag\nlining: yes\nmaterial: silk", "Silk bag lining."),
 ]
 REJECTED_ONCE = [
     ("hood: no\npockets: 2", "It has no hood and 2 pockets."),
