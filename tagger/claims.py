@@ -32,7 +32,7 @@ _ENDS = frozenset(".,;!。()")
 _SIGNS = _ENDS | frozenset(':、-/&"“”')
 _TURNS = frozenset(phrase(word) for word in ("but", "while", "whereas", "但", "但是", "而", "而且"))
 """Words that end a clause."""
-_OF = phrase("of")
+_OF, _DE = phrase("of"), phrase("的")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +140,19 @@ class Tracer:
         cue, piece = pieces[n], pieces[v]
         if piece.role not in ("value", "affirmed") or piece.clause != cue.clause:
             return False
-        if cue.tags & piece.tags:
-            owned = v > n and pieces[n + 1].keys == _OF
-            return owned or not any(what_it_is(self._sayings, one) for one in pieces[min(n, v) + 1 : max(n, v)])
-        return not what_it_is(self._sayings, piece)
+        own = cue.tags & piece.tags
+        if not own:
+            return not what_it_is(self._sayings, piece)
+        between = pieces[min(n, v) + 1 : max(n, v)]
+        if v < n and all(self._sayings.needed(tag) for tag in own):  # "rubber with a sole" is no rubber sole
+            return all(
+                one.keys in (_OF, _DE)
+                or one.keys in lexicon().bound
+                or (one.tags and not what_it_is(self._sayings, one))
+                for one in between
+            )
+        owned = v > n and pieces[n + 1].keys == _OF
+        return owned or not any(what_it_is(self._sayings, one) for one in between)
 
     def _own(self, pieces: Sequence[Piece], n: int) -> set[int]:
         """The tags whose value a piece is: those of which it says enough; among them, those that a cue there names."""
