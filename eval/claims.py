@@ -127,18 +127,38 @@ def of_drafts(taggings: Sequence[Tagging], records: Mapping[str, Example], name:
     yield Metric("tags mentioned", share(told, tags))
 
 
-def of_judgements(path: Path) -> Metric:
-    """The share of kept sentences that a person calls supported, in a file as `--out` writes it; SourceError for one
-    that is none, or in which some are not judged."""
+def read_drafts(path: Path) -> list[Draft]:
+    """Drafts in a file as `--out` writes it; SourceError for one that is none."""
     try:
-        found = [Draft.model_validate_json(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+        return [Draft.model_validate_json(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
     except (OSError, ValidationError) as error:
         raise SourceError(f"not a file of judged drafts: {error}", where=str(path)) from None
+
+
+def retraced(found: Sequence[Draft], rows: Mapping[str, Example], where: str) -> tuple[list[Draft], list[Metric]]:
+    """Drafts as today's tracing keeps or withholds them, and what they come to; SourceError for one of another row."""
+    if strange := [one.id for one in found if one.id not in rows]:
+        raise SourceError(f"a draft of {strange[0]!r}, which is none of the rows", where=where)
+    again, told = [], set()
+    for one in found:
+        trace = Tracer(rows[one.id].record.values).trace(one.text)
+        kept = not trace.reasons
+        again.append(one.model_copy(update={"kept": kept, "reason": "; ".join(trace.reasons)}))
+        told |= {(one.id, tag.column, tag.start) for tag in trace.proof if kept}
+    tags = sum(len(stated(row.record.values)) for row in rows.values())
+    return again, [
+        Metric("sentences kept", share(sum(one.kept for one in again), len(again))),
+        Metric("tags mentioned", share(len(told), tags)),
+    ]
+
+
+def of_judgements(found: Sequence[Draft], where: str) -> Metric:
+    """The share of kept sentences that a person calls supported; SourceError where some are not judged."""
     kept = [one for one in found if one.kept]
     if left := [one.id for one in kept if one.supported is None]:
         hint = 'write "supported": true or false into each line with "kept": true'
         raise SourceError(
-            f"{len(left)} kept sentences are not judged, the first of {left[0]!r}", where=str(path), hint=hint
+            f"{len(left)} kept sentences are not judged, the first of {left[0]!r}", where=where, hint=hint
         )
     return Metric("of the kept drafts, supported", share(sum(bool(one.supported) for one in kept), len(kept)))
 
@@ -152,7 +172,9 @@ def claims(
     engine: EngineName = "auto",
     model: Model = None,
     path: Annotated[Path | None, typer.Option("--out", help="Write the drafts here, for a person to judge.")] = None,
-    judged: Annotated[Path | None, typer.Option("--judged", help="Drafts that a person has judged.")] = None,
+    judged: Annotated[
+        Path | None, typer.Option("--judged", help="Drafts that a person has judged; they are traced again.")
+    ] = None,
 ) -> None:
     """Judge how the sentences of descriptions are traced to tags, and what a model writes."""
     loaded, examples, _ = load(task, data, None, root, split, no_shots=True)
@@ -173,7 +195,8 @@ def claims(
             lines = [one.model_dump_json(exclude_defaults=True) for one in drafts(taggings, name)]
             path.write_text("".join(line + "\n" for line in lines), "utf-8")
     if judged:
-        _print(str(judged), [of_judgements(judged)])
+        again, metrics = retraced(read_drafts(judged), {e.record.id: e for e in examples}, str(judged))
+        _print(f"{judged}, traced again", [*metrics, of_judgements(again, str(judged))])
 
 
 def _print(head: str, metrics: Iterable[Any]) -> None:

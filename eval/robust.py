@@ -25,7 +25,7 @@ from tagger.errors import SettingsError, SourceError
 from tagger.evidence import find
 from tagger.example import Example
 from tagger.record import Record
-from tagger.schema import TextField, TextsField
+from tagger.schema import ClaimsField, TextField, TextsField
 from tagger.task import Task
 
 CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
@@ -101,7 +101,7 @@ def flips(
     a flip too, but neither right nor wrong. Texts are compared without regard to case, width and white space.
     Raises SourceError for no verdicts and for runs of different records or fields.
     """
-    if several := [name for name, field in task.fields.items() if isinstance(field, TextsField)]:
+    if several := [name for name, field in task.fields.items() if isinstance(field, TextsField | ClaimsField)]:
         raise SettingsError(f"flips are not defined for fields of several texts: {', '.join(several)}")
     if {(v.id, v.field) for v in plain} != {(v.id, v.field) for v in changed}:
         hint = "run both to their end, with the same task, --split, --sample and --seed"

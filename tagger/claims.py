@@ -1,12 +1,13 @@
 """A sentence about a product and its tags in, the tags that prove all of it out, or what it says beyond them.
 
 A sentence is read as a row of pieces: values and names of tags (stated.py), words that speak of a tag ("weighs"), words
-that deny, and small words that say nothing (lexicon.toml). It is proved where
+that deny (denials.py), and small words that say nothing (lexicon.toml). It is proved where
 
 - no word, number or sign is left over;
-- each name, and each word that speaks of a tag, stands nearest to a value of such a tag: "the sole is leather" is not
-  proved by `sole: rubber` and `upper: leather`, nor "weighs 30 cm" by `length: 30 cm`;
-- a value of a part (`sole: rubber`), and a bare number, stand with the name of their tag;
+- each name, and each word that speaks of a tag, stands nearest to a value of such a tag, in one clause with it: "the
+  sole is leather" is not proved by `sole: rubber` and `upper: leather`, nor "weighs 30 cm" by `length: 30 cm`;
+- a value of a part (`sole: rubber`), and a bare number, stand with the whole name of their tag, and nothing else is
+  said as if it were of the part (parts.py);
 - what it denies is denied by a tag (`waterproof: no`), and what a tag denies is not said.
 
 The check is one of words, not of meaning: prompts/README.md says what it cannot see.
@@ -17,19 +18,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from itertools import pairwise
+from typing import get_args
 
-from tagger.lexicon import Phrase, Token, lexicon, phrase, tokens
+from tagger.denials import denials
+from tagger.lexicon import Token, lexicon, phrase, tokens
+from tagger.parts import astray, names, what_it_is
+from tagger.pieces import JOINTS, Piece, behind, joined_text
 from tagger.stated import Role, Sayings, Stated
 
-NEAR = 3
-"""Pieces that may stand between a word that denies and what it denies."""
-_ENDS = frozenset(".,;:!。()")
+_ENDS = frozenset(".,;!。()")
 """Signs that end a clause, after NFKC. A question states nothing, so its sign is left over."""
-_SIGNS = _ENDS | frozenset('、-/&"“”')
-_TURNS = frozenset(phrase(word) for word in ("but", "while", "whereas", "但", "而"))
+_SIGNS = _ENDS | frozenset(':、-/&"“”')
+_TURNS = frozenset(phrase(word) for word in ("but", "while", "whereas", "但", "但是", "而", "而且"))
 """Words that end a clause."""
-_JOINTS = frozenset(phrase(word) for word in ("and", "or", "nor", "和", "或", "与", "、", ","))
+_OF, _DE = phrase("of"), phrase("的")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,6 @@ class Trace:
 
     proof: tuple[Stated, ...]
     reasons: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Words of a sentence that are read as one; `tags` are those that they say, or speak of, by their places."""
-
-    text: str
-    keys: Phrase
-    role: Role | Literal["sign", "unknown"]
-    clause: int
-    tags: frozenset[int] = frozenset()
-    near: tuple[int, ...] = ()
-    """Of a cue: the pieces with the values that it speaks of, by their places."""
 
 
 class Tracer:
@@ -70,39 +60,50 @@ class Tracer:
             if own := self._own(pieces, n):
                 proof.add(min(own))
             else:
-                name = self._sayings.tags[min(pieces[n].tags)].name
-                reasons.append(f"{pieces[n].text!r} is said without {name!r}, of which it is the value")
-        reasons += _denials(pieces)
+                reasons.append(
+                    f"{pieces[n].text!r} is said without {names(self._sayings, pieces[n])}, of which it is the value"
+                )
+        reasons += astray(self._sayings, pieces)
+        reasons += _made_up(pieces)
+        reasons += denials(pieces)
         if not any(piece.role in ("value", "affirmed", "denied") for piece in pieces):
             reasons.append("states no tag")
         return Trace(tuple(self._sayings.tags[n] for n in sorted(proof)), tuple(dict.fromkeys(reasons)))
 
-    def _pieces(self, row: Sequence[Token]) -> list[_Piece]:
+    def _pieces(self, row: Sequence[Token]) -> list[Piece]:
         """A sentence as pieces: from its beginning on the longest phrase each."""
-        found: list[_Piece] = []
+        found: list[Piece] = []
         at = clause = 0
         while at < len(row):
             keys = tuple(token.key for token in row[at : at + self._sayings.longest])
             size = next((n for n in range(len(keys), 0, -1) if keys[:n] in self._sayings.of), 0)
-            text = _joined([token.text for token in row[at : at + (size or 1)]])
+            text = joined_text([token.text for token in row[at : at + (size or 1)]])
             if roles := self._sayings.of.get(keys[:size]):
                 role = min(roles, key=get_args(Role).index)
-                found.append(_Piece(text, keys[:size], role, clause, frozenset(roles[role])))
+                tags = frozenset(tag for tag in roles[role] if role != "value" or self._is_written(text, tag))
+                found.append(Piece(text, keys[:size], role if tags or not roles[role] else "unknown", clause, tags))
             else:
-                found.append(_Piece(text, keys[:1], "sign" if text in _SIGNS else "unknown", clause))
-            clause += text in _ENDS or keys[:size] in _TURNS
+                found.append(Piece(text, keys[:1], "sign" if keys[0] in _SIGNS else "unknown", clause))
+            clause += keys[0] in _ENDS or keys[:size] in _TURNS
             at += size or 1
         return found
 
-    def _bound(self, pieces: Sequence[_Piece]) -> Iterator[str]:
+    def _is_written(self, text: str, tag: int) -> bool:
+        """Whether words are a name as it is written: "perfect" is not the brand Perfect."""
+        if not self._sayings.is_called(tag, lexicon().proper):
+            return True
+        name = joined_text([token.text for token in tokens(self._sayings.tags[tag].value)])
+        return text.removesuffix("'s") in (name, name[:1].upper() + name[1:])
+
+    def _bound(self, pieces: Sequence[Piece]) -> Iterator[str]:
         """Find for each cue the values that it speaks of, and say why one speaks of none of its own."""
-        values = [n for n, piece in enumerate(pieces) if piece.role in ("value", "affirmed")]
         for n, cue in enumerate(pieces):
             if cue.role != "cue":
                 continue
-            # "The sole of this boot is rubber": what the product is stands in nobody's way.
-            others = [v for v in values if cue.tags & pieces[v].tags or not self._what_it_is(pieces[v])]
-            others = [v for v in others if pieces[v].clause == cue.clause] or others
+            if cue.keys in lexicon().bound:
+                yield from self._linked(pieces, n)
+                continue
+            others = [v for v in range(len(pieces)) if self._reaches(pieces, n, v)]
             least = min((_between(pieces, n, v) for v in others), default=0)
             nearest = [v for v in others if _between(pieces, n, v) == least]
             cue.near = tuple(v for v in nearest if cue.tags & pieces[v].tags)  # an affirmed name is nobody's value
@@ -112,62 +113,82 @@ class Tracer:
                 yield f"{cue.text!r} is said without its value"
             elif not cue.near:
                 said = pieces[nearest[0]]
-                names = " or ".join(repr(self._sayings.tags[tag].name) for tag in sorted(said.tags))
-                yield f"{cue.text!r} is said of {said.text!r}, which is what {names} states"
+                yield f"{cue.text!r} is said of {said.text!r}, which is what {names(self._sayings, said)} states"
 
-    def _what_it_is(self, value: _Piece) -> bool:
-        return all(self._sayings.what_it_is(tag) for tag in value.tags)
+    def _linked(self, pieces: Sequence[Piece], n: int) -> Iterator[str]:
+        """Of a word that only certain values may follow: say which of those that do may not. Where none does, one may
+        stand before it."""
+        cue = pieces[n]
+        there = [v for v, piece in enumerate(pieces) if piece.role in ("value", "affirmed", "denied")]
+        there = [v for v in there if pieces[v].clause == cue.clause]
+        there = [v for v in there if cue.tags & pieces[v].tags or not what_it_is(self._sayings, pieces[v])]
+        after, before = [v for v in there if v > n], [v for v in there if v < n]
+        if not there:
+            yield f"{cue.text!r} is said without its value"
+            return
+        at = after[0] if after else before[-1]
+        cue.near = (at,)
+        while at < len(pieces) and pieces[at].role in ("value", "affirmed", "denied"):
+            said = pieces[at]
+            if said.role == "value" and not any(tag in cue.tags or self._sayings.needed(tag) for tag in said.tags):
+                yield f"{cue.text!r} is said of {said.text!r}, which is what {names(self._sayings, said)} states"
+            at = behind(pieces, at, JOINTS)
 
-    def _own(self, pieces: Sequence[_Piece], n: int) -> set[int]:
+    def _reaches(self, pieces: Sequence[Piece], n: int, v: int) -> bool:
+        """Whether a cue may speak of a piece: a value or an affirmed name in its clause. What the product is stands in
+        nobody's way in "the sole of this boot is rubber", and parts the two in "a rubber boot with a sole"."""
+        cue, piece = pieces[n], pieces[v]
+        if piece.role not in ("value", "affirmed") or piece.clause != cue.clause:
+            return False
+        own = cue.tags & piece.tags
+        if not own:
+            return not what_it_is(self._sayings, piece)
+        between = pieces[min(n, v) + 1 : max(n, v)]
+        if v < n and all(self._sayings.needed(tag) for tag in own):  # "rubber with a sole" is no rubber sole
+            return all(
+                one.keys in (_OF, _DE)
+                or one.keys in lexicon().bound
+                or (one.tags and not what_it_is(self._sayings, one))
+                for one in between
+            )
+        owned = v > n and pieces[n + 1].keys == _OF
+        return owned or not any(what_it_is(self._sayings, one) for one in between)
+
+    def _own(self, pieces: Sequence[Piece], n: int) -> set[int]:
         """The tags whose value a piece is: those of which it says enough; among them, those that a cue there names."""
         named = {tag for cue in pieces if n in cue.near for tag in cue.tags}
         own = {tag for tag in pieces[n].tags if self._says_enough(tag, pieces, n)}
         return own & named or own
 
-    def _says_enough(self, tag: int, pieces: Sequence[_Piece], n: int) -> bool:
+    def _says_enough(self, tag: int, pieces: Sequence[Piece], n: int) -> bool:
         """Whether a value that needs the name of its tag stands with it: a cue speaks of it, or of another value of the
-        same tag."""
-        keys = pieces[n].keys
+        same tag in its clause."""
+        keys, clause = pieces[n].keys, pieces[n].clause
         cues = [
             cue
             for cue in pieces
             if tag in cue.tags
+            and cue.clause == clause
             and (n in cue.near or any(tag in pieces[v].tags and pieces[v].keys != keys for v in cue.near))
         ]
         bare = len(keys) == 1 and isinstance(keys[0], tuple) and keys[0][0] == ""
-        told = {word for cue in cues for word in (cue.keys, *lexicon().cues.get(cue.keys, ()))}
+        told = {word for cue in cues for word in self._sayings.told(cue.keys, tag)}
         return self._sayings.needed(tag) <= told and (bool(cues) or not bare)
 
 
-def _denials(pieces: Sequence[_Piece]) -> Iterator[str]:
-    """What is wrong with what a sentence denies, and with what it does not."""
-    used: set[int] = set()
-    for n, piece in enumerate(pieces):
-        if piece.role != "denied":
-            continue
-        before = [m for m in range(max(0, n - NEAR - 1), n) if pieces[m].role == "negator"]
-        before = [m for m in before if pieces[m].clause == piece.clause]
-        behind = [m for m in (n + 1,) if m < len(pieces) and pieces[m].role == "free"]
-        if not before and not behind:
-            yield f"a tag denies {piece.text!r}"
-            continue
-        used |= {*before, *behind}
-        end = n
-        while end + 1 < len(pieces) and pieces[end + 1].keys in _JOINTS:
-            end += 2
-        said = [p.text for p in pieces[min([*before, n]) : end + 1] if p.role in ("value", "affirmed")]
-        yield from (f"{text!r} is denied, and a tag states it" for text in said)
-    for n, piece in enumerate(pieces):
-        if piece.role in ("negator", "free") and n not in used:
-            yield f"no tag denies what {piece.text!r} denies"
+def _made_up(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Find two small Chinese words of one character each that stand side by side: they may be another word (可可)."""
+    for one, two in pairwise(pieces):
+        if all(p.role in ("carrier", "cue") and re.fullmatch("[\u3400-\u9fff]", p.text) for p in (one, two)):
+            yield f"no tag states {one.text + two.text!r}"
 
 
-def _between(pieces: Sequence[_Piece], a: int, b: int) -> int:
+def _between(pieces: Sequence[Piece], a: int, b: int) -> int:
     """How many pieces stand between two, signs aside."""
     return sum(piece.role != "sign" for piece in pieces[min(a, b) + 1 : max(a, b)])
 
 
-def _unknown(pieces: Sequence[_Piece]) -> list[str]:
+def _unknown(pieces: Sequence[Piece]) -> list[str]:
     """What is left over, neighbours as one."""
     runs: list[list[str]] = [[]]
     for piece in pieces:
@@ -175,9 +196,4 @@ def _unknown(pieces: Sequence[_Piece]) -> list[str]:
             runs[-1].append(piece.text)
         elif runs[-1]:
             runs.append([])
-    return [_joined(run) for run in runs if run]
-
-
-def _joined(texts: Sequence[str]) -> str:
-    """Words with spaces between them, Chinese characters without."""
-    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", " ".join(texts))
+    return [joined_text(run) for run in runs if run]

@@ -55,8 +55,8 @@ class Client:
     def tag(self, records: Any) -> Any:
         """Tag one record (a mapping of columns), many, or a DataFrame: as `Tagger.tag`."""
         if is_frame(records):
-            fields = self.fields()
-            return with_tags(records, fields, list(self.stream(frame_rows(records, fields))))
+            fields, written = _fields(self._send("GET", f"/v1/tasks/{self.task}").json())
+            return with_tags(records, fields, list(self.stream(frame_rows(records, fields))), written=written)
         if isinstance(records, str):
             raise SettingsError(f"expected a record, found the text {records!r:.40}", hint="give {column: text}")
         if isinstance(records, Mapping):
@@ -66,8 +66,9 @@ class Client:
     async def atag(self, records: Any) -> Any:
         """`tag` without blocking the event loop."""
         if is_frame(records):
-            fields = _fields((await self._asend("GET", f"/v1/tasks/{self.task}")).json())
-            return with_tags(records, fields, [t async for t in self.astream(frame_rows(records, fields))])
+            fields, written = _fields((await self._asend("GET", f"/v1/tasks/{self.task}")).json())
+            found = [t async for t in self.astream(frame_rows(records, fields))]
+            return with_tags(records, fields, found, written=written)
         found = [t async for t in self.astream([records] if isinstance(records, Mapping) else records)]
         return found[0] if isinstance(records, Mapping) else found
 
@@ -94,7 +95,7 @@ class Client:
 
     def fields(self) -> list[str]:
         """The fields of the task."""
-        return _fields(self._send("GET", f"/v1/tasks/{self.task}").json())
+        return _fields(self._send("GET", f"/v1/tasks/{self.task}").json())[0]
 
     def close(self) -> None:
         """Close the connections of `tag`; `atag` closes its own."""
@@ -171,8 +172,10 @@ def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: b64encode(value).decode() if isinstance(value, bytes) else value for name, value in row.items()}
 
 
-def _fields(told: Mapping[str, Any]) -> list[str]:
-    return list(told["fields"])
+def _fields(told: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """The fields of a task, and those of them that are descriptions."""
+    fields = told["fields"]
+    return list(fields), [name for name, field in fields.items() if field["kind"] == "claims"]
 
 
 def _worth_again(error: Exception) -> bool | float:

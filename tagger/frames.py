@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tagger.errors import SourceError
@@ -26,14 +26,23 @@ def frame_rows(frame: pd.DataFrame, fields: Iterable[str]) -> list[Any]:
 
 
 def with_tags(
-    frame: pd.DataFrame, fields: Iterable[str], taggings: Sequence[Tagging], *, ruled: bool = False
+    frame: pd.DataFrame,
+    fields: Iterable[str],
+    taggings: Sequence[Tagging],
+    *,
+    written: Collection[str] = (),
+    ruled: bool = False,
 ) -> pd.DataFrame:
-    """The frame with the columns `<field>`, `<field>_probability`, `outcome` and `reason` added to its own, and of a
-    task with rules (`ruled`) `conflicts`: their reasons, a line each."""
+    """The frame with the columns `<field>`, `<field>_probability`, `outcome` and `reason` added to its own, of fields
+    that are descriptions (`written`) `<field>_untraced`: the sentences that were withheld, with why; and of a task with
+    rules (`ruled`) `conflicts`: their reasons, a line each."""
     added: dict[str, list[Any]] = {}
     for name in fields:
         added[name] = [t.value(name) for t in taggings]
         added[f"{name}_probability"] = [t.tags[name].probability if name in t.tags else None for t in taggings]
+        if name in written:
+            lost = [t.tags[name].untraced if name in t.tags else () for t in taggings]
+            added[f"{name}_untraced"] = [[{"text": one.text, "reason": one.reason} for one in some] for some in lost]
     added["outcome"] = [t.outcome for t in taggings]
     added["reason"] = [t.reason for t in taggings]
     if ruled:

@@ -1,8 +1,9 @@
 """A text in, the keys of its words and quantities out, by which texts of one meaning are the same; and the small words
 that say nothing of a product by themselves (lexicon.toml), in the same keys.
 
-A key forgets case, width and inflection ("boots", "boot") but not derivation ("colour", "colourful"), and of a quantity
-how it is told (30 cm, 300 mm). Chinese characters are keys of their own, so that no segmenter decides what is a word.
+A key forgets case, width and the endings -s and -'s ("boots", "boot"), but not -ing and -ed, which make other words as
+often (coat, coating), nor any other; and of a quantity it forgets how it is told (30 cm, 300 mm). Chinese characters
+are keys of their own, so that no segmenter decides what is a word.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import tomllib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 from tagger.units import measured, named
 
+_TABLES = ("same", "cues", "links", "bound")
 Key = str | tuple[str, float]
 """A word's, or a quantity's: what it measures ("" for a bare number) and how much of it."""
 Phrase = tuple[Key, ...]
@@ -25,13 +27,10 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _TOKEN = re.compile(rf"(?P<number>{_NUMBER})|(?P<word>[^\W\d_\u3400-\u9fff]+(?:'[^\W\d_]+)?)|(?P<other>\S)")
 _UNIT = re.compile(r"[ -]?(fl\.? ?oz|sq ?m|sq ?ft|%|[^\W\d_\u3400-\u9fff]+|[°″\"][CF]?)|([\u3400-\u9fff]{1,4})")
 _NUMERALS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
-_SAME = str.maketrans({"，": "。", "×": "x", "’": "'", "–": "-", "—": "-", "～": "-", "~": "-"})
+_SAME = str.maketrans({"，": "。", "×": "x", "’": "'", "–": "-", "—": "-", "～": "-", "~": "-", "−": "-"})
 """Signs of one meaning. A Chinese comma ends a clause; what a list has between its items is 、."""
-_DERIVED = (
-    "ful", "less", "ness", "ly", "able", "ible", "ation", "ity", "ic", "ical", "al", "ive", "ous", "er", "or", "est",
-    "ism", "ist", "ment", "ish", "ant", "ent", "ance", "ence",
-)  # fmt: skip
-"""Endings that make another word; a stemmer takes some of them away."""
+_NO_PLURALS = frozenset({"glasses", "goods", "shorts", "briefs", "tights", "boxers", "overalls", "trunks", "greens"})
+"""Words in -s that are other things than many of the word without it."""
 _SIZES = frozenset({"码", "两"})
 """Units that mostly are something else behind a number: a shoe size, a pair."""
 
@@ -49,24 +48,34 @@ class Lexicon:
     """The lists of lexicon.toml, which says what each is for, in keys."""
 
     carriers: frozenset[Phrase]
+    having: frozenset[Phrase]
     negators: frozenset[Phrase]
     denied_before: frozenset[Phrase]
-    privatives: frozenset[Phrase]
     yes: frozenset[Phrase]
     no: frozenset[Phrase]
     whole: frozenset[Phrase]
+    pairs: frozenset[Phrase]
+    dropped: frozenset[Phrase]
+    looks: frozenset[Phrase]
     identity: frozenset[Phrase]
-    headed: frozenset[Phrase]
+    proper: frozenset[Phrase]
+    same: Mapping[Phrase, frozenset[Phrase]]
     cues: Mapping[Phrase, frozenset[Phrase]]
     links: Mapping[Phrase, frozenset[Phrase]]
+    bound: Mapping[Phrase, frozenset[Phrase]]
+
+    def segments(self) -> frozenset[Phrase]:
+        """The words by which a Chinese name is told apart."""
+        return self.whole.union(self.dropped, *self.cues.values(), *self.bound.values()) - self.pairs
 
 
 @cache
 def lexicon() -> Lexicon:
     """The lexicon of both languages."""
     told = tomllib.loads((Path(__file__).parent / "lexicon.toml").read_text("utf-8"))
-    cues, links = (_spoken(told.pop(table)) for table in ("cues", "links"))
-    return Lexicon(cues=cues, links=links, **{name: _phrases(words) for name, words in told.items()})
+    same, cues, links, bound = (_spoken(told.pop(name)) for name in _TABLES)
+    lists = {name: _phrases(words) for name, words in told.items()}
+    return Lexicon(same=same, cues=cues, links=links, bound=bound, **lists)
 
 
 def phrase(text: str) -> Phrase:
@@ -75,8 +84,13 @@ def phrase(text: str) -> Phrase:
 
 
 def tokens(text: str) -> list[Token]:
-    """The words, quantities and signs of a text."""
-    return list(_tokens(unicodedata.normalize("NFKC", text.translate(_SAME))))
+    """The words, quantities and signs of a text. One that belongs to a number (-18, .5) has a key of its own."""
+    found = list(_tokens(unicodedata.normalize("NFKC", text.translate(_SAME))))
+    for n, token in enumerate(found):
+        beside = found[max(0, n - 1) : n + 2]
+        if token.text in ("-", "/") and any(isinstance(one.key, tuple) for one in beside):
+            found[n] = Token(token.text, f"{token.text} of a number")
+    return found
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -91,13 +105,15 @@ def _tokens(text: str) -> Iterator[Token]:
             plain = word.casefold()
             yield Token(word, ("", float(_NUMERALS.index(plain))) if plain in _NUMERALS else _key(plain))
         elif not (match["other"] == "-" and _within(text, match.start())):
-            yield Token(match["other"], match["other"])
+            sign = match["other"]
+            counted = sign in ".,:" and text[at : at + 1].isdigit() and (sign != ":" or text[: at - 1][-1:].isdigit())
+            yield Token(sign, f"{sign} of a number" if counted else sign)
 
 
 def _within(text: str, place: int) -> bool:
-    """Whether a hyphen joins two words, or a number and a word; between numbers it is a range."""
+    """Whether a hyphen joins two words, or a number and a word; before a number it may be a minus, or a range."""
     before, after = text[place - 1 : place], text[place + 1 : place + 2]
-    return before.isalnum() and after.isalnum() and not (before.isdigit() and after.isdigit())
+    return before.isalnum() and after.isalpha()
 
 
 def _unit(text: str, at: int) -> tuple[str, int]:
@@ -125,20 +141,18 @@ def _measured(value: float, unit: str) -> tuple[str, float] | None:
 def _small() -> frozenset[str]:
     """The carriers and cues of one word, read without looking for units in them."""
     told = tomllib.loads((Path(__file__).parent / "lexicon.toml").read_text("utf-8"))
-    return frozenset(map(_key, [*told["carriers"], *told["cues"], *told["links"]]))
+    return frozenset(
+        map(_key, [*told["carriers"], *told["having"], *(word for name in _TABLES[1:] for word in told[name])])
+    )
 
 
-@lru_cache(maxsize=50_000)
 def _key(word: str) -> str:
-    import snowballstemmer
-
     base = word.removesuffix("'s").removesuffix("'")
-    if not base.isascii():
+    if not base.isascii() or len(base) < 4 or base in _NO_PLURALS or base.endswith(("ss", "us", "is")):
         return base
-    stem = snowballstemmer.stemmer("english").stemWord(base)
-    single = base if base.endswith("ss") else base.removesuffix("s")
-    lost = (end for end in _DERIVED if single.endswith(end) and len(stem) <= len(single) - len(end))
-    return f"{stem}|{next(lost, '')}"
+    if base.endswith("ies") and len(base) > 4:
+        return base[:-3] + "y"
+    return base[:-2] if base.endswith(("sses", "shes", "ches", "xes")) else base.removesuffix("s")
 
 
 def _spoken(table: Mapping[str, Iterable[str]]) -> Mapping[Phrase, frozenset[Phrase]]:

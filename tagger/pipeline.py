@@ -128,7 +128,7 @@ class Tagger:
         """Tag one record (a mapping of columns), many, or a DataFrame.
 
         One gives a Tagging, many a list in the same order; a DataFrame comes back with the columns
-        `<field>`, `<field>_probability`, `outcome` and `reason` added to its own.
+        `<field>`, `<field>_probability`, `outcome` and `reason` added to its own (frames.py has the rest).
         """
         if isinstance(records, Mapping):
             return self.tag_rows([records])[0]
@@ -138,7 +138,8 @@ class Tagger:
         if is_frame(records):
             columns = [*self.task.fields, *(("conflicts",) if self._rules else ())]
             found = self.tag_rows(frame_rows(records, columns))
-            return with_tags(records, self.task.fields, found, ruled=bool(self._rules))
+            written = [name for name, field in self.task.fields.items() if isinstance(field, ClaimsField)]
+            return with_tags(records, self.task.fields, found, written=written, ruled=bool(self._rules))
         return self.tag_rows(list(records))
 
     async def atag(self, records: Any) -> Any:
@@ -318,7 +319,7 @@ class Tagger:
         prior = self.task.plan.shots.prior
         found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
         if isinstance(field, ClaimsField):
-            return proved(field, found.each, scores, record)
+            return proved(field, found.each, scores, record, written or ())
         value, others = found.value, [Alternative(other, p) for other, p in found.others]
         placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
         if several and spans:

@@ -6,7 +6,8 @@ Nothing is repaired: a sentence is said as it was written, or withheld with a re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 from tagger.claims import Tracer
 from tagger.confidence import Scores
@@ -15,9 +16,14 @@ from tagger.record import Record
 from tagger.result import Tag, Untraced
 from tagger.schema import ClaimsField
 
+_DOUBTFUL, _TWICE = "less probable than", "is written twice"
 
-def proved(field: ClaimsField, written: Mapping[str, float], scores: Scores, record: Record) -> Tag:
-    """The tag of a description; `written` has the probability of each sentence by its JSON text, in order.
+
+def proved(
+    field: ClaimsField, written: Mapping[str, float], scores: Scores, record: Record, sentences: Sequence[str] = ()
+) -> Tag:
+    """The tag of a description; `written` has the probability of each sentence by its JSON text, in order, and
+    `sentences` are as the model has written them: one that it repeats is said once.
 
     It has no value and is `abstained` where no sentence is proved. Its probability is that of the least likely sentence
     that is said, or, where none is, that was written.
@@ -28,13 +34,16 @@ def proved(field: ClaimsField, written: Mapping[str, float], scores: Scores, rec
     for text, p in written.items():
         sentence = json.loads(text)
         trace = tracer.trace(sentence)
-        doubt = (f"less probable than {field.abstain_below:g}",) if p < field.abstain_below else ()
+        doubt = (f"{_DOUBTFUL} {field.abstain_below:g}",) if p < field.abstain_below else ()
         if reasons := (*trace.reasons, *doubt):
             untraced.append(Untraced(sentence, p, "; ".join(reasons)))
             continue
         said[sentence] = p
         places = [(tag.column, tag.start, tag.end) for tag in trace.proof]
         proofs.append(tuple(Evidence(name, a, b, record.values[name][a:b]) for name, a, b in places))
+    repeated = {json.dumps(sentence, ensure_ascii=False): n for sentence, n in Counter(sentences).items() if n > 1}
+    for text, n in repeated.items():
+        untraced += [Untraced(json.loads(text), written.get(text, 0.0), _TWICE)] * (n - 1)
     return Tag(
         value=list(said) or None,
         probability=min(said.values() or written.values()),
@@ -51,4 +60,11 @@ def withheld(tags: Mapping[str, Tag]) -> Iterator[str]:
     for name, tag in tags.items():
         if tag.untraced:
             written = len(tag.untraced) + len(tag.proofs)
-            yield f"{name}: {len(tag.untraced)} of {written} sentences withheld, they say more than the tags"
+            doubtful = sum(one.reason.startswith(_DOUBTFUL) for one in tag.untraced)
+            twice = sum(one.reason == _TWICE for one in tag.untraced)
+            kinds = {
+                "say more than the tags": len(tag.untraced) - doubtful - twice,
+                "are less probable than is asked": doubtful,
+            }
+            told = [f"{n} {why}" for why, n in {**kinds, "are repeated": twice}.items() if n]
+            yield f"{name}: {len(tag.untraced)} of {written} sentences withheld: {', '.join(told)}"

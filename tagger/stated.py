@@ -6,7 +6,7 @@ A tag is a line `name: value`; a line without a colon is a value called as its c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,8 +20,11 @@ that says nothing; the name of a tag, or a word that speaks of one (cue); a word
 (free) or behind it (negator). Of two that a phrase may have, the earlier one counts."""
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _COLON = re.compile(r"：|(?<!\d):|:(?!\d)")
-_APART = re.compile(r"[;；、|()（）]|,(?!\d)|，|\s/\s")
-_JOINED = re.compile(r"\band\b|&|和|与|及")
+_APART = re.compile(r"(?:[;；、|]|,(?!\d)|，|(?<!\d)\s/\s(?!\d))(?![^(（]*[)）])")
+"""What stands between the items of a list; in brackets it does not, for these belong to the item before them."""
+_JOINED = re.compile(r"(\S+) (?:and|&) (\S+)")
+"""Two words alone: in "hot and cold drinks" the drinks are of both."""
+_COUNTED = re.compile("[数位量]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,42 +64,52 @@ class Sayings:
         self.longest = max(map(len, self.of))
 
     def needed(self, tag: int) -> set[Phrase]:
-        """The words of a tag's name beside which alone its value may be said: those of a part of the product, unless
-        the value says them itself (`cover: hardcover`)."""
+        """The words of a tag's name beside which alone its value may be said: none of a name that is known, else all,
+        but not "material" behind others, nor what the value says itself (`cover: hardcover`)."""
         words, value = lexicon(), phrase(self.tags[tag].value)
-        return {
-            word
-            for word in self.names[tag]
-            if word not in words.whole and word not in words.carriers and not _holds(value, word)
-        }
+        if self.is_called(tag, words.whole | words.pairs):
+            return set()
+        names = self.names[tag]
+        names = names[:-1] if len(names) > 1 and names[-1] in words.dropped else names
+        return {word for word in names if not _holds(value, word)}
 
-    def what_it_is(self, tag: int) -> bool:
-        """Whether a tag says what the product is, as its category and its brand do."""
-        return not lexicon().identity.isdisjoint(self.names[tag])
+    def is_called(self, tag: int, listed: frozenset[Phrase]) -> bool:
+        """Whether the whole name of a tag is one of those listed."""
+        return phrase(self.tags[tag].name) in listed
+
+    def told(self, word: Phrase, tag: int) -> set[Phrase]:
+        """The words of a tag's name that a cue tells: itself, those of which it is another word, or all of them."""
+        words = lexicon()
+        linked = self.is_called(tag, words.links.get(word, frozenset()))
+        return {word, *words.cues.get(word, ()), *(self.names[tag] if linked else ())}
 
     def _learn(self, place: int, tag: Stated) -> bool:
         """Note by what a tag is said; whether it has a value, other than yes and no."""
-        words, value, names = lexicon(), phrase(tag.value), self.names[place]
+        words, value = lexicon(), phrase(tag.value)
         if value in words.yes or value in words.no:
             self._add(phrase(tag.name), "affirmed" if value in words.yes else "denied", place)
             return False
-        for word in names:
-            if word not in words.carriers:
-                self._add(word, "cue", place)
-        headed = not words.headed.isdisjoint(names)
-        for item in _items(tag.value, split=headed or not self.what_it_is(place)):
-            for said in _endings(item) if headed else [item]:
+        for word in self.names[place]:
+            self._add(word, "cue", place)
+        for item in _items(tag.value, split=not self.is_called(place, words.identity)):
+            for said in (item, *words.same.get(item, ())):
                 self._add(said, "value", place)
         return True
 
     def _learn_small_words(self, valued: set[int]) -> None:
         """Note the words of the lexicon; a cue of which no tag speaks has to be known, too."""
         words = lexicon()
-        for cue, names in (*words.cues.items(), *words.links.items()):
-            spoken = {place for place in valued if not names.isdisjoint(self.names[place])}
-            self.of.setdefault(cue, {}).setdefault("cue", set()).update(spoken)
+        spoken: dict[Phrase, set[int]] = {}
+        for cue, names in words.cues.items():
+            spoken.setdefault(cue, set()).update(n for n in valued if not names.isdisjoint(self.names[n]))
+        for cue, names in words.links.items():
+            spoken.setdefault(cue, set()).update(n for n in valued if self.is_called(n, names))
+        for cue, names in words.bound.items():
+            spoken.setdefault(cue, set()).update(n for n in valued if self.names[n] and self.names[n][-1] in names)
+        for cue, places in spoken.items():
+            self.of.setdefault(cue, {}).setdefault("cue", set()).update(places)
         roles: tuple[tuple[Role, frozenset[Phrase]], ...] = (
-            ("carrier", words.carriers), ("free", words.denied_before), ("negator", words.negators),
+            ("carrier", words.carriers | words.having), ("free", words.denied_before), ("negator", words.negators),
         )  # fmt: skip
         for role, listed in roles:
             for one in listed:
@@ -108,54 +121,44 @@ class Sayings:
 
 
 def name_words(name: str) -> list[Phrase]:
-    """The words of a tag's name; Chinese ones are told apart by the general ones among them (鞋底 材质)."""
-    keys, whole = phrase(name), lexicon().whole
+    """The words of a tag's name, without carriers; Chinese ones are told apart by known ones among them (鞋底 材质)."""
+    words = lexicon()
+    keys, known = phrase(name), words.segments()
     found: list[Phrase] = []
     rest: Phrase = ()
     at = 0
     while at < len(keys):
-        size = next((n for n in range(len(keys) - at, 0, -1) if keys[at : at + n] in whole), 0)
+        size = next((n for n in range(len(keys) - at, 0, -1) if keys[at : at + n] in known), 0)
         if not size and _is_character(keys[at]):
             rest += (keys[at],)
             at += 1
             continue
         found += [*([rest] if rest else []), keys[at : at + (size or 1)]]
         rest, at = (), at + (size or 1)
-    return [*found, *([rest] if rest else [])]
+    return [word for word in (*found, rest) if word and word not in words.carriers | words.having]
 
 
 def _items(value: str, *, split: bool) -> list[Phrase]:
-    """A value as a whole, and what it lists: "and" joins two items only where nothing in it is denied. Without what is
-    longer than LONGEST."""
-    parts = _APART.split(value) if split else []
-    joined = [one for part in parts if not _blocked(phrase(part)) for one in _JOINED.split(part)]
-    found = dict.fromkeys(map(phrase, [value, *parts, *joined]))
-    return [item for item in found if 0 < len(item) <= LONGEST]
-
-
-def _endings(item: Phrase) -> Iterator[Phrase]:
-    """A value, and its last words: they say the same, only less. Not where a word denies, or makes something else of
-    them, nor behind a part of a hundred; two Chinese characters at least."""
-    yield item
-    for cut in range(1, 0 if _blocked(item) else len(item)):
-        before, ending = item[:cut], item[cut:]
-        partly = any(isinstance(key, tuple) and key[0] == "%" and key[1] != 100 for key in before)
-        if not (partly or isinstance(ending[0], tuple) or (len(ending) == 1 and _is_character(ending[0]))):
-            yield ending
-
-
-def _blocked(item: Phrase) -> bool:
-    """Whether a word stands in a value that denies what follows, or makes something else of it."""
-    listed = lexicon().negators | lexicon().privatives
+    """A value as a whole, and what it lists, with and without the brackets of an item. It is one where something in it
+    is denied: in "no sugar, salt" the salt is, too (but in "non-slip, red" not the red)."""
+    words, whole = lexicon(), phrase(value)
+    listed = (words.negators | words.denied_before) - {phrase("non")}
     sizes = {len(one) for one in listed}
-    return any(item[at : at + size] in listed for at in range(len(item)) for size in sizes)
+    if not split or any(whole[at : at + size] in listed for at in range(len(whole)) for size in sizes):
+        return [whole]
+    parts = [part.strip() for part in _APART.split(value)]
+    pairs = [one for part in parts if (match := _JOINED.fullmatch(part)) for one in match.groups()]
+    found = list(map(phrase, [value, *parts, *pairs]))
+    found += [tuple(key for key in item if key not in ("(", ")")) for item in found]
+    return list(dict.fromkeys(found))
 
 
 def _holds(value: Phrase, word: Phrase) -> bool:
-    """Whether a word of a name, or a part of it that means the same (页 of 页数), stands in a value."""
-    stems = [key.partition("|")[0] for key in word if isinstance(key, str)]
-    said = [key.partition("|")[0] for key in value if isinstance(key, str)]
-    return any(stem == one or (len(stem) > 3 and stem in one) for stem in stems for one in said)
+    """Whether a word of a name stands in a value (层 of 层数, cover in hardcover)."""
+    if all(_is_character(key) for key in word):
+        return set(_COUNTED.sub("", "".join(map(str, word)))) <= set(value)
+    said = [one for one in value if isinstance(one, str)]
+    return all(any(key == one or (len(str(key)) > 3 and one.endswith(str(key))) for one in said) for key in word)
 
 
 def _is_character(key: Key) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -14,7 +15,8 @@ from eval import slices
 from tagger.evidence import Evidence
 from tagger.record import ID, Record
 from tagger.result import Tag, Tagging
-from tagger.task import Task, columns_of
+from tagger.schema import ClaimsField
+from tagger.task import Task, columns_of, untraced_column
 
 FEW = 2
 """Up to so many fields have columns of their own in a table; more are told in one."""
@@ -78,7 +80,7 @@ def row_of(number: int, record: Record | None, tagging: Tagging, names: Sequence
         "text": " · ".join(marked(record, tagging.tags).values()) if record else html.escape(tagging.reason or ""),
         "least": min((tag.probability for tag in tagging.tags.values()), default=None),
     }
-    if tagging.reason:
+    if tagging.reason and not tagging.tags:  # of a tagged row, a reason says what was withheld beside the values
         row["why"] = tagging.reason
     elif len(names) > FEW:
         row["said"] = "; ".join(f"{name}: {said(tag)}" for name, tag in tagging.tags.items() if said(tag))
@@ -89,13 +91,14 @@ def row_of(number: int, record: Record | None, tagging: Tagging, names: Sequence
 
 
 def as_csv(task: Task, records: Mapping[str, Record], taggings: Iterable[Tagging]) -> str:
-    """Tagged rows as a table: id, columns, of each field the value and its probability, outcome, reason. Write it as
-    utf-8-sig, or Excel garbles Chinese."""
-    heads = {name: columns_of(name)[:2] for name in task.fields}
+    """Tagged rows as a table: id, columns, of each field the value and its probability, of a description what was
+    withheld as well (JSON), outcome, reason. Write it as utf-8-sig, or Excel garbles Chinese."""
+    heads: dict[str, tuple[str, ...]] = {name: columns_of(name)[:2] for name in task.fields}
+    heads |= {n: (*heads[n], untraced_column(n)) for n, field in task.fields.items() if isinstance(field, ClaimsField)}
     taken = [ID, *(name for name in task.columns if name != ID)]
     out = io.StringIO()
     table = csv.writer(out)
-    table.writerow([*taken, *(head for pair in heads.values() for head in pair), "outcome", "reason"])
+    table.writerow([*taken, *(head for some in heads.values() for head in some), "outcome", "reason"])
     for tagging in taggings:
         record = records.get(tagging.id)
         cells = [record.values.get(name, "") if record else "" for name in taken[1:]]
@@ -103,6 +106,9 @@ def as_csv(task: Task, records: Mapping[str, Record], taggings: Iterable[Tagging
             tag = tagging.tags.get(name)
             said_so = tag is not None and not tag.abstained
             cells += [shown(tag.value), f"{tag.probability:.4f}"] if tag and said_so else ["", ""]
+            if len(heads[name]) > 2:
+                told = [{"text": one.text, "reason": one.reason} for one in (tag.untraced if tag else ())]
+                cells.append(json.dumps(told, ensure_ascii=False) if told else "")
         table.writerow([tagging.id, *cells, tagging.outcome, tagging.reason or ""])
     return out.getvalue()
 

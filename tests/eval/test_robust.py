@@ -15,7 +15,7 @@ from tagger import Tagger, Task
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
-from tagger.schema import LabelField, TextField
+from tagger.schema import ClaimsField, LabelField, TextField
 from tagger.task import Definition
 
 WORDS = ["lamp", "table", "chair", "brush", "glove", "shelf", "stove", "mirror", "basket", "pillow"]
@@ -263,6 +263,13 @@ def test_a_record_flips_once_and_what_is_the_same_is_said(wear: Task) -> None:
 
     assert (found.records.n, found.records.value, found.altered) == (1, 1, 0)
     assert found.right_to_wrong == 2
+
+
+def test_flips_of_descriptions_are_refused(wear: Task) -> None:
+    definition = Definition(about="wear", columns=wear.columns, fields={"text": ClaimsField()})
+
+    with pytest.raises(SettingsError, match="several texts: text"):
+        flips([], [], [], "upper", 0, Task.define("wear", definition))
 
 
 def test_runs_of_other_rows_are_refused(wear: Task) -> None:

@@ -19,7 +19,7 @@ from eval.workbench.results import (
 from tagger.evidence import Evidence
 from tagger.record import Column, Record
 from tagger.result import Alternative, Conflict, Correction, Provenance, Tag, Tagging, Untraced
-from tagger.schema import LabelField
+from tagger.schema import ClaimsField, LabelField
 from tagger.task import Definition, Task
 
 MADE = Provenance("t", "v", "p", "m", None, "e")
@@ -78,6 +78,24 @@ def test_few_fields_have_columns_and_many_are_told_in_one() -> None:
     assert (few["value_kind"], few["p_kind"], few["least"]) == ("Tea", 0.75, 0.75)
     many = row_of(0, record, tagging("1", a=Tag("1", 0.9), b=Tag("2", 0.5)), ["a", "b", "c", "d"])
     assert (many["said"], many["least"]) == ("a: 1; b: 2", 0.5)
+
+
+def test_a_tagged_row_of_which_sentences_are_withheld_is_none_that_failed() -> None:
+    lost = (Untraced("It is big.", 0.5, "no tag states 'big'"),)
+    told = Tagging("1", "tagged", {"text": Tag(["It is red."], 0.9, untraced=lost)}, MADE, "text: 1 of 2 withheld")
+    fields = {"text": ClaimsField()}
+    task = Task.define("goods", Definition(about="goods", columns={"tags": Column()}, fields=fields))
+    record = Record("1", {"tags": "colour: red"})
+
+    row = row_of(0, record, told, ["text"])
+    head, line = csv.reader(io.StringIO(as_csv(task, {"1": record}, [told])))
+
+    assert (row["value_text"], "why" in row) == ("It is red.", False)
+    assert dict(zip(head, line, strict=True)) == {
+        "id": "1", "tags": "colour: red", "text": "It is red.", "text_probability": "0.9000",
+        "text_untraced": '[{"text": "It is big.", "reason": "no tag states \'big\'"}]',
+        "outcome": "tagged", "reason": "text: 1 of 2 withheld",
+    }  # fmt: skip
 
 
 def test_a_row_that_is_none_shows_why_in_the_place_of_its_text() -> None:

@@ -52,7 +52,10 @@ class Detail:
             ui.label(column).classes("quiet text-xs")
             ui.html(text, sanitize=False).classes("turn w-full")  # made by `marked`, which escapes all of the text
         if self._tagging.reason:
-            ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").classes("break-words").props("role=alert")
+            reason = ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").classes("break-words")
+            reason.props(
+                "" if self._tagging.tags else "role=alert"
+            )  # of a tagged row, it says what was withheld beside
         for told in conflict_lines(self._tagging):
             ui.label(told).classes("text-sm text-negative")
         for name, tag in self._tagging.tags.items():
