@@ -14,6 +14,8 @@ from eval.gains import stored as stored_gains
 from eval.record import read_run
 from eval.table import RESULTS, Entry, Row, as_markdown, entries, scored, stored
 
+ONE_PLAN = {"pricerunner", "flipkart-1050", "flipkart-1050-l2"}
+"""Sets that were asked in one way, so that dev rows had nothing to choose."""
 STORED = stored()
 GAINS = stored_gains()
 
@@ -40,7 +42,8 @@ def test_one_plan_is_chosen_for_a_set_a_model_and_a_metric() -> None:
     chosen = Counter((row.set, row.model, row.metric) for row in STORED if row.chosen)
 
     assert set(chosen.values()) == {1}
-    assert {(row.set, row.model) for row in STORED} == {key[:2] for key in chosen}
+    left = {(row.set, row.model) for row in STORED} - {key[:2] for key in chosen}
+    assert {name for name, _ in left} == ONE_PLAN
 
 
 def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
