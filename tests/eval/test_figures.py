@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from eval.figures import auroc, bootstrap, brier, coverage_curve, expected_calibration_error, share
 from eval.score import Counts, Kind, Verdict, counts, macro
@@ -66,6 +68,13 @@ def test_the_bootstrap_draws_records() -> None:
     assert figure.value == 0.5
     assert 0.3 < figure.low < 0.4
     assert 0.6 < figure.high < 0.7
+
+
+def test_auroc_is_that_of_scikit_learn_with_ties_as_well() -> None:
+    rng = np.random.default_rng(0)
+    p, correct = np.round(rng.random(300), 1).tolist(), (rng.random(300) < 0.7).tolist()
+
+    assert auroc(p, correct) == pytest.approx(roc_auc_score(correct, p), abs=1e-12)
 
 
 def test_calibration_figures() -> None:
