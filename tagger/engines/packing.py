@@ -107,13 +107,13 @@ class LocalModel:
     def _load(self, adapter: str, name: str) -> None:
         from peft import PeftConfig, load_peft_weights, set_peft_model_state_dict
 
-        weights_read = getattr(PeftConfig.from_pretrained(adapter), "use_dora", False)
-        if weights_read:  # its magnitudes are held against the weights themselves
+        dora = getattr(PeftConfig.from_pretrained(adapter), "use_dora", False)
+        if dora:  # its magnitudes are held against the weights themselves
             unblock(self.hf)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Already found a `peft_config`")  # several are wanted
             self.hf.load_adapter(adapter, adapter_name=name)
-        if weights_read:  # transformers passes over magnitudes
+        if dora:  # transformers passes over magnitudes
             found = {key.removeprefix("base_model.model."): value for key, value in load_peft_weights(adapter).items()}
             set_peft_model_state_dict(self.hf, found, name)
 

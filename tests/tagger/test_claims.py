@@ -14,7 +14,6 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.blocklist import load_blocklist, screened
-from tagger.claims import Tracer
 from tagger.confidence import Scores
 from tagger.errors import TaskError
 from tagger.grammar import object_grammar, spell
@@ -30,22 +29,9 @@ from tagger.server import create_app
 from tagger.service import Service
 from tagger.sinks import Format, tag_lines
 from tagger.task import load_task
+from tests.tagger.test_tracing import FALSE, MORE, SHOE, traced
 
-SHOE = """category: shoe
-brand: Red Wing
-colour: black
-upper material: leather
-sole: rubber
-size: 42
-weight: 300 g
-waterproof: no
-machine washable: yes"""
-TRUE, MORE, FALSE = "It is black.", "It is the best black shoe.", "The sole is leather."
-
-
-def traced(tags: str, sentence: str) -> tuple[str, ...]:
-    """The reasons for which a sentence is withheld; none if it is kept."""
-    return Tracer({"tags": tags}).trace(sentence).reasons
+TRUE = "It is black."
 
 
 def described(sentences: Sequence[str], tags: str = SHOE, task: str = "description") -> Any:
