@@ -21,16 +21,17 @@ from typing import Any
 
 from tagger.errors import SourceError
 from tagger.example import Example
+from tagger.result import Tagging, line_of, tagging_of
 from tagger.schema import ClosedField, FieldBase, NumberField
 from tagger.task import Task
 
 _UNSPACED = (
     "\u0e00-\u0e7f\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_LETTER = f"[^\\W_{_UNSPACED}]"
-"""A letter or digit of a script with spaces between words."""
+_WITHIN = re.compile(f"[^\\W_{_UNSPACED}]{{2}}")
+"""Two letters or digits of a script with spaces between words: no word ends between them."""
 _EXCERPT = 60
-_OTHERS = ("alternatives", "untraced")
+_OTHERS = ("alternatives", "untraced", "corrections")
 """What a tag tells of values that it does not say."""
 
 
@@ -59,14 +60,23 @@ class Blocklist:
         return hashlib.sha256(told.encode()).hexdigest()[:8]
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        longest_first = sorted(self.entries, key=len, reverse=True)
-        return re.compile("|".join(map(_bounded, longest_first)))
+    def _by_head(self) -> Mapping[str, list[str]]:
+        """The entries by their first two characters, the longest first: a service looks through a list of thousands
+        while others wait for it."""
+        found: dict[str, list[str]] = {}
+        for entry in sorted(self.entries, key=len, reverse=True):
+            found.setdefault(entry[:2], []).append(entry)
+        return found
 
     def line(self, text: str) -> int | None:
-        """The line of the first entry that stands in a text; None where none does."""
-        found = self._pattern.search(_folded(text))
-        return self.entries[found[0]] if found else None
+        """The line of the first entry that stands in a text, of several there the longest; None where none does."""
+        folded = _folded(text)
+        for start in range(len(folded)):
+            for head in (folded[start : start + 2], folded[start]):
+                for entry in self._by_head.get(head, ()):
+                    if folded.startswith(entry, start) and _whole(folded, start, start + len(entry)):
+                        return self.entries[entry]
+        return None
 
     def told(self, line: int) -> str:
         """What is said of a value: where its entry stands, not what it is, which nobody may want to read again."""
@@ -91,15 +101,22 @@ def load_blocklist(path: Path) -> Blocklist:
     return Blocklist(path.name, entries)
 
 
+def kept_back(tagging: Tagging, blocklist: Blocklist) -> tuple[Tagging, list[str]]:
+    """A tagging without values on the list, and what was withheld, both as `screened` has them."""
+    answer, lost = screened(tagging.answer(), blocklist)
+    return (tagging_of(line_of(tagging.id, answer, tagging.provenance)) if lost else tagging), lost
+
+
 def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[str, Any], list[str]]:
     """An answer (result.py: Tagging.answer) without values on the list, and what was withheld: fields by name.
 
     A field whose value holds an entry, or whose list has one that does, is withheld as a whole, with its evidence:
-    it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives, and
-    untraced sentences, on the list are left out; where nothing else is, `withheld` says so beside the value, and the
-    field is named with "(alternatives)". A row that has no value any more is abstained.
+    it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives, untraced
+    sentences and corrections on the list are left out; where nothing else is, `withheld` says so beside the value, and
+    the field is named with "(alternatives)". A row that has no value any more is abstained. What `conflicts` and
+    `reason` quote is withheld, too. Evidence of a value that is said stays: it is the record's own text.
     """
-    tags, lost = dict(answer["tags"]), {}
+    tags, lost, silenced = dict(answer["tags"]), {}, False
     for name, tag in answer["tags"].items():
         others = {key: tag[key] for key in _OTHERS if key in tag}
         left = {key: [o for o in each if _first(o, blocklist) is None] for key, each in others.items()}
@@ -107,7 +124,7 @@ def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[s
         if (line := _first(tag["value"], blocklist)) is not None:
             reason = f"withheld, {blocklist.told(line)}"
             said = {"value": None, "probability": tag["probability"], "abstained": True}
-            lost[name] = f"{name}: {reason}"
+            lost[name], silenced = f"{name}: {reason}", True
         elif left != others:
             reason = f"other values withheld, on the blocklist ({blocklist.name})"
             said = {key: value for key, value in tag.items() if key not in _OTHERS}
@@ -115,12 +132,21 @@ def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[s
         else:
             continue
         tags[name] = {**said, **kept, "withheld": reason}
+    told, conflicts = answer.get("reason"), [_unquoted(one, blocklist) for one in answer.get("conflicts", ())]
+    if conflicts != answer.get("conflicts", []):
+        lost["conflicts"] = f"conflicts: withheld, on the blocklist ({blocklist.name})"
+    if told and (line := blocklist.line(told)) is not None:
+        lost["reason"], told = f"reason: withheld, {blocklist.told(line)}", None
     if not lost:
         return answer, []
-    silent = all(tag["value"] is None for tag in tags.values())
-    reason = "; ".join(filter(None, [answer.get("reason"), *lost.values()]))
-    outcome = "abstained" if silent else answer["outcome"]
-    return {**answer, "outcome": outcome, "reason": reason, "tags": tags}, list(lost)
+    silent = silenced and all(tag["value"] is None for tag in tags.values())
+    found = {
+        "outcome": "abstained" if silent else answer["outcome"],
+        "reason": "; ".join(filter(None, [told, *lost.values()])),
+        "tags": tags,
+        **({"conflicts": conflicts} if conflicts else {}),
+    }
+    return {**answer, **found}, list(lost)
 
 
 def hits(task: Task, blocklist: Blocklist) -> list[Hit]:
@@ -167,6 +193,12 @@ def _of_example(example: Example) -> Iterator[str]:
         yield from _strings(value)
 
 
+def _unquoted(conflict: Mapping[str, Any], blocklist: Blocklist) -> Mapping[str, Any]:
+    """A conflict without a reason that quotes what is on the list."""
+    line = blocklist.line(conflict["reason"])
+    return conflict if line is None else {**conflict, "reason": f"withheld, {blocklist.told(line)}"}
+
+
 def _first(value: Any, blocklist: Blocklist) -> int | None:
     """The line of the first entry that some text of a value holds."""
     return next((line for text in _strings(value) if (line := blocklist.line(text)) is not None), None)
@@ -181,11 +213,10 @@ def _strings(value: Any) -> Iterator[str]:
             yield from _strings(item)
 
 
-def _bounded(entry: str) -> str:
-    """The pattern of an entry: a whole word where it begins or ends with a letter of a script that has such."""
-    before = f"(?<!{_LETTER})" if re.match(_LETTER, entry[0]) else ""
-    after = f"(?!{_LETTER})" if re.match(_LETTER, entry[-1]) else ""
-    return before + re.escape(entry) + after
+def _whole(text: str, start: int, end: int) -> bool:
+    """Whether the characters from `start` up to `end` are cut out of no word, at either side."""
+    before, after = text[max(0, start - 1) : start + 1], text[end - 1 : end + 1]
+    return not (_WITHIN.fullmatch(before) or _WITHIN.fullmatch(after))
 
 
 def _folded(text: str) -> str:

@@ -185,7 +185,6 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     """Run a job; the answers with the outcome `forget` are dropped once everything is there to get new ones."""
     with claimed(folder):
         pass  # another run is found before a model loads
-    listed = load_blocklist(job.blocklist) if job.blocklist else None
     tagger, asker = _opened(job, folder)
     with claimed(folder), Answers(folder) as answers:
         if (before := _job(answers.fact("command"))) and before.source != job.source:
@@ -197,7 +196,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     with asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
-            blocklist=listed, asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
+            asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
         )  # fmt: skip
     out.print(_told(done), soft_wrap=True, highlight=False)
     if not done.finished:
@@ -239,16 +238,21 @@ def _counted(numbers: dict[str, int]) -> str:
 
 def _opened(job: Job, folder: Path) -> tuple[Tagger, Asker | None]:
     """The Tagger of this process, or one that stands for those of a cluster, with who asks these."""
+    listed = load_blocklist(job.blocklist) if job.blocklist else None
     if job.on is None:
         err.print(f"opening engine {job.engine} ...")
-        return Tagger(job.task, engine=job.engine, model=job.model, shots=job.shots, promise=job.promise), None
+        tagger = Tagger(
+            job.task, engine=job.engine, model=job.model, shots=job.shots, promise=job.promise, blocklist=listed
+        )
+        return tagger, None
     from tagger.cluster import Elsewhere, OnRay
 
     if job.near is not None:
         told = "--near compares records one after another, --on asks them all at once"
         raise SettingsError(told, hint="leave one of them out")
     err.print(f"opening Ray {job.on} ...")
-    tagger = Tagger(job.task, engine=Elsewhere(job.engine, job.model), shots=job.shots, promise=job.promise)
+    elsewhere = Elsewhere(job.engine, job.model)
+    tagger = Tagger(job.task, engine=elsewhere, shots=job.shots, promise=job.promise, blocklist=listed)
     made_with = job.model_dump(include={"task", "engine", "model", "shots", "promise"})
     return tagger, OnRay(job.on, made_with, folder.absolute())
 

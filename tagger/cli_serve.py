@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from tagger.cli_options import EngineName, ModelName, ShotsFile, err, out
+from tagger.blocklist import load_blocklist
+from tagger.cli_options import BlocklistFile, EngineName, ModelName, ShotsFile, err, out
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
 from tagger.keys import EVERY, Role
@@ -38,6 +39,7 @@ def serve(
     promise: Annotated[
         float | None, typer.Option("--promise", min=0.01, max=0.999, help="Share of right values, of every task.")
     ] = None,
+    blocklist: BlocklistFile = None,
 ) -> None:
     """Serve tasks over HTTP: /v1/tag, /v1/tag:batch, /v1/jobs, /v1/tasks, /metrics; /docs describes them."""
     refuse_strangers(host, keys)
@@ -59,10 +61,12 @@ def serve(
     if mask and (seeing := [task.id for task in loaded if task.picture_columns]):
         told = f"personal data is found in texts, and task {seeing[0]} reads pictures"
         raise SettingsError(told, where="--mask", hint="serve that task by itself, without --mask")
+    if blocklist:
+        load_blocklist(blocklist)  # a mistake in it is found before a model loads
     err.print(f"opening engine {engine} ...")
     adapters = any(task.definition.adapter for task in loaded)
     again = (lambda: read_keys(keys)) if keys else None
-    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters), again, shots, promise)
+    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters), again, shots, promise, blocklist)
     opened = source.open()
     service = Service({task.id: source.tagger(task, opened) for task in loaded}, known, source, jobs, mask)
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)

@@ -44,14 +44,16 @@ KEPT = timedelta(days=7)
 """How long the tags of a job can be fetched after it was handed in."""
 Ask = Callable[[str, Tagger, Record], Awaitable[Tagging]]
 """Caller, tagger and record -> its tagging, however long it takes."""
+Withheld = Callable[[str, Mapping[str, int]], None]
+"""Hears of a task how many values a job has kept back, by field."""
 
 
 class Jobs:
     """The jobs in a folder. `taggers` are those of the service, `ask` its queue. Raises SettingsError for a folder in
     which another service keeps its jobs."""
 
-    def __init__(self, folder: Path, taggers: Mapping[str, Tagger], ask: Ask) -> None:
-        self._folder, self._taggers, self._ask = folder, taggers, ask
+    def __init__(self, folder: Path, taggers: Mapping[str, Tagger], ask: Ask, withheld: Withheld) -> None:
+        self._folder, self._taggers, self._ask, self._withheld = folder, taggers, ask, withheld
         self._jobs: dict[str, Job] = {}
         self._arriving: Counter[str] = Counter()
         self._closing = Event()
@@ -205,6 +207,7 @@ class Jobs:
             done = tag_file(tagger, job.source, tags, asker=asker, paths=False, progress=heard, stop=stop)
             job.state = "waiting"
             if done.finished:
+                self._withheld(wanted.task, done.withheld)
                 job.look()
         except ClosedError:
             job.state = "waiting"

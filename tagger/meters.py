@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -30,6 +32,9 @@ class Meters:
             "tagger_probability", "Probability of an answer", ["task", "field"], registry=own, buckets=CHANCES
         )
         self._abstained = Counter("tagger_abstained_total", "Fields left open", ["task", "field"], registry=own)
+        self._withheld = Counter(
+            "tagger_withheld_total", "Values kept back by the blocklist", ["task", "field"], registry=own
+        )
         self._waiting = Gauge("tagger_waiting_records", "Records in the queue", registry=own)
         self._jobs = Gauge("tagger_unfinished_jobs", "Jobs that wait or run", registry=own)
         self._failed = Gauge("tagger_failed_jobs", "Jobs that have failed and are still there", registry=own)
@@ -67,6 +72,11 @@ class Meters:
             self._chance.labels(task, name).observe(tag.probability)
             if tag.abstained:
                 self._abstained.labels(task, name).inc()
+
+    def withheld(self, task: str, fields: Mapping[str, int]) -> None:
+        """Count values that a blocklist has kept back."""
+        for name, values in fields.items():
+            self._withheld.labels(task, name).inc(values)
 
     def reloaded(self, well: bool) -> None:
         """Count that tasks were read again, or could not be."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from tagger.adapter import find_adapter
 from tagger.ask import Answer, NoAnswer, constraint, read_answer
+from tagger.blocklist import Blocklist, kept_back, load_blocklist
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
 from tagger.decide import ALTERNATIVES, decide
@@ -59,6 +60,8 @@ class Tagger:
     them, from which the nearest are shown for each record; without it the shipped examples are shown.
     `calibrated=False` leaves the task's calibration aside: raw probabilities. `promise` is the share of right values
     among those said, 0.95 for instance: the tagger keeps silent where the calibration cannot keep that.
+    `blocklist` is a list of words and texts that must not go out, or its file: `tag`, a bulk run and a service withhold
+    values that hold one; `tag_records`, by which answers are got and kept, does not.
     Raises TaggerError for whatever cannot be set up; a record never raises.
     """
 
@@ -71,10 +74,12 @@ class Tagger:
         shots: Sequence[Example] | str | Path | None = None,
         calibrated: bool = True,
         promise: float | None = None,
+        blocklist: Blocklist | str | Path | None = None,
     ) -> None:
         if isinstance(task, type):
             raise SettingsError(f"{task.__name__} is no task", hint=f"make it one: Task.from_model({task.__name__})")
         self.task = task if isinstance(task, Task) else load_task(task)
+        self.blocklist = load_blocklist(Path(blocklist)) if isinstance(blocklist, str | Path) else blocklist
         if isinstance(shots, str | Path):
             shots = self.task.read_examples(Path(shots))
         pool = showable(self.task, shots) if shots else []
@@ -148,7 +153,12 @@ class Tagger:
 
     def tag_rows(self, rows: Sequence[Any]) -> list[Tagging]:
         """Tag rows as they come from a file; a row that is no record comes back rejected."""
-        return self.tag_records([read_record(row, self.task.columns, str(n)) for n, row in enumerate(rows, 1)])
+        found = self.tag_records([read_record(row, self.task.columns, str(n)) for n, row in enumerate(rows, 1)])
+        return [self.kept_back(tagging)[0] for tagging in found]
+
+    def kept_back(self, tagging: Tagging) -> tuple[Tagging, list[str]]:
+        """A tagging as it may go out, and the fields of which the blocklist has withheld something."""
+        return kept_back(tagging, self.blocklist) if self.blocklist else (tagging, [])
 
     def tag_records(self, records: Sequence[Record | Rejected]) -> list[Tagging]:
         """The loop: one Tagging for each record, in order."""

@@ -75,6 +75,8 @@ class Tag:
     """For a list the probability of every candidate by its JSON text, said or not."""
     corrections: tuple[Correction, ...] = ()
     """What the task's rules have made of the value, in order; `alternatives` and evidence are as the model has them."""
+    withheld: str | None = None
+    """Why a blocklist kept back the value, or some of what is told beside it."""
     scores: Scores | None = field(default=None, repr=False, compare=False)
     """What the probability was made of; kept in memory for evaluation, not written out."""
 
@@ -172,6 +174,7 @@ def _read(tag: Mapping[str, Any]) -> Tag:
         untraced=tuple(Untraced(**one) for one in tag.get("untraced", ())),
         each=each,
         corrections=tuple(Correction(**one) for one in tag.get("corrections", ())),
+        withheld=tag.get("withheld"),
     )
 
 
@@ -197,6 +200,8 @@ def _tag(tag: Tag) -> dict[str, Any]:
         found["alternatives"] = [
             {"value": other.value, "probability": round(other.probability, 6)} for other in tag.alternatives
         ]
+    if tag.withheld:
+        found["withheld"] = tag.withheld
     return found
 
 

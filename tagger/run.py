@@ -20,7 +20,7 @@ from typing import Any
 
 from tagger.answers import ANSWERS, TOKENS, Answers, claimed, content_key
 from tagger.asking import Answered, Asker, Here
-from tagger.blocklist import Blocklist, screened
+from tagger.blocklist import screened
 from tagger.errors import SourceError
 from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
@@ -70,7 +70,6 @@ def tag_file(
     mapping: Mapping[str, str] | None = None,
     limit: int | None = None,
     near: float | None = None,
-    blocklist: Blocklist | None = None,
     asker: Asker | None = None,
     shard: int | None = None,
     paths: bool = True,
@@ -80,9 +79,9 @@ def tag_file(
 ) -> Progress:
     """Tag every row of `source`, a file or a folder (or the first `limit`), into `out`.
 
-    `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). Values on a
-    `blocklist` do not go out; the answers that are kept still have them. `paths`: whether pictures may be named by
-    their paths beside the file. `command` is kept for whoever gives it again. `progress` hears how far it is, after
+    `near` is a likeness, above 0 to 1, from which a record takes the answer of an earlier one (near.py). Values on the
+    tagger's blocklist do not go out; the answers that are kept still have them. `paths`: whether pictures may be named
+    by their paths beside the file. `command` is kept for whoever gives it again. `progress` hears how far it is, after
     every batch; once `stop` says so, nothing more is asked. Raises SourceError for a source that does not fit the task,
     for an `out` of another run and for what cannot be written, EngineError for an engine that cannot be brought back.
     """
@@ -94,8 +93,8 @@ def tag_file(
         _claim(answers, tagger, out)
         if command is not None:
             answers.note(command=command)
-        settings = f"{form} {near}" + (f" {blocklist.id}" if blocklist else "")
-        run = _Run(tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings, blocklist)
+        settings = f"{form} {near}" + (f" {tagger.blocklist.id}" if tagger.blocklist else "")
+        run = _Run(tagger, answers, out, form, collapse, asker or Here(tagger), progress, stop, settings)
         task = tagger.task
         rows = islice(catalogue(source, task.columns, mapping, paths=paths), limit)
         size = shard or (SHARD_PICTURES if task.picture_columns else SHARD)
@@ -158,7 +157,6 @@ class _Run:
     progress: Callable[[Progress], None]
     stop: Callable[[], bool]
     settings: str
-    blocklist: Blocklist | None = None
     done: Progress = field(default_factory=Progress)
     failed: dict[bytes, Answer] = field(default_factory=dict)
     """What a cluster could not answer, and why."""
@@ -166,7 +164,7 @@ class _Run:
     """Whether a record that stands for others has no answer yet: what they get is not the last word."""
 
     def __post_init__(self) -> None:
-        self.begun = time()
+        self.begun, self.blocklist = time(), self.tagger.blocklist
         finished = (self.out / MANIFEST).is_file()
         self.number = read_manifest(self.out)["run"] + 1 if finished else self.answers.fact("run") or 1
 
@@ -227,7 +225,7 @@ class _Run:
         found = self._found(piece.records, piece.likes)
         made = self.tagger.provenance
         answers = [
-            self._screened(found[key]) if key else self._refused(one) for key, one in zip(keys, part, strict=True)
+            self._screened(found[key] if key else self._refused(one)) for key, one in zip(keys, part, strict=True)
         ]
         outcomes = dict(sorted(Counter(str(answer["outcome"]) for answer in answers).items()))
         unread = [one.where for one in part if isinstance(one, Unread)]

@@ -98,7 +98,7 @@ def _add_tags(app: FastAPI, service: Service) -> None:
             return service.tag(key, ask.task, ask.record, "1", ask.seconds)
 
         answer = service.once(key, idempotency, digest(repr(ask)), work) if idempotency else work()
-        found = await _unless_gone(request, answer)
+        found = service.kept_back(ask.task, await _unless_gone(request, answer))
         note(request, outcome=found.outcome)
         return found.to_dict()
 
@@ -169,7 +169,7 @@ async def _lines(service: Service, key: Key, ask: AskMany) -> AsyncIterator[str]
                 left = max(0.001, end - loop.time())
                 under_way.append(asyncio.create_task(service.tag_in_turn(key, ask.task, row, str(number), left)))
             try:
-                found = await under_way.popleft()
+                found = service.kept_back(ask.task, await under_way.popleft())
             except (BusyError, LateError, ClosedError, EngineError) as error:  # the status is sent: the line says it
                 found = service.failed(ask.task, ask.records[done], str(ask.first + done), str(error))
             done += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -54,11 +55,12 @@ class Source:
     keys: Callable[[], Keys] | None = None
     shots: Path | None = None
     promise: float | None = None
-    """Both as a Tagger takes them."""
+    blocklist: Path | None = None
+    """All three as a Tagger takes them."""
 
     def tagger(self, task: str | Task, engine: Engine) -> Tagger:
         """One of the tasks on an engine; raises TaggerError as a Tagger does."""
-        return Tagger(task, engine=engine, shots=self.shots, promise=self.promise)
+        return Tagger(task, engine=engine, shots=self.shots, promise=self.promise, blocklist=self.blocklist)
 
 
 class Lost:
@@ -121,7 +123,7 @@ class Service:
     async def start(self) -> None:
         """Begin to answer, and go on with the jobs that an earlier process has left; raises what Jobs does."""
         if self.folder:
-            self.jobs = Jobs(self.folder, self.taggers, self._patiently)
+            self.jobs = Jobs(self.folder, self.taggers, self._patiently, self.meters.withheld)
         await self.batcher.start()
         if self.jobs:
             await self.jobs.start()
@@ -160,7 +162,7 @@ class Service:
         return self.taggers[task]
 
     async def tag(self, key: Key, task: str, row: Mapping[str, Any], name: str, seconds: float) -> Tagging:
-        """The tagging of one row; raises what `Batcher.tag` does."""
+        """The tagging of one row, which goes out by `kept_back`; raises what `Batcher.tag` does."""
         tagger = self.taggers[task]
         columns = tagger.task.columns
         if tagger.task.picture_columns:  # unpacking one takes a while
@@ -180,6 +182,12 @@ class Service:
                 if loop.time() + error.after > end:
                     raise
                 await asyncio.sleep(error.after)
+
+    def kept_back(self, task: str, tagging: Tagging) -> Tagging:
+        """A tagging as it may go out by the blocklist of today, however long ago it was made."""
+        found, withheld = self.taggers[task].kept_back(tagging)
+        self.meters.withheld(task, Counter(withheld))
+        return found
 
     async def once(self, key: Key, name: str, asked: str, work: Callable[[], Awaitable[Tagging]]) -> Tagging:
         """What `work` gives, or gave when the same caller `asked` the same under the same name; who hangs up can come
@@ -206,8 +214,8 @@ class Service:
         return masked(record, columns).record if self.mask and isinstance(record, Record) else record
 
     def reload(self) -> list[str]:
-        """Read the keys again, and all tasks with their adapters and calibrations; why some could not be: they stay as
-        they were."""
+        """Read the keys again, and all tasks with their adapters, calibrations and blocklist; why some could not be:
+        they stay as they were."""
         assert self.source
         troubles = []
         with self._changing:

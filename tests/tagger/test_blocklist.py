@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.blocklist import Blocklist, hits, load_blocklist, screened
 from tagger.errors import SourceError
+from tagger.record import Record
+from tagger.result import tagging_of
 from tagger.run import Progress, tag_file
 from tagger.sinks import read_manifest
 from tagger.task import load_task
@@ -117,12 +120,53 @@ def test_an_answer_without_entries_is_handed_on_as_it_is(tmp_path: Path) -> None
     assert lost == []
 
 
+def test_what_corrections_conflicts_and_reasons_quote_does_not_go_out_either(tmp_path: Path) -> None:
+    brand = {"value": "Acme", "probability": 0.8, "corrections": [{"rule": "r", "before": "Gun Co", "after": "Acme"}]}
+    conflict = {"rules": ["r"], "fields": ["kind"], "reason": "kind is not toy, but it is 'gun' (0.60)"}
+    quoted = answer(brand=brand) | {"conflicts": [conflict, conflict | {"reason": "plain"}]}
+    none = answer() | {"outcome": "rejected", "reason": "'gun' is none of the values that may be answered"}
+    found = listed(tmp_path, "gun\nGun Co")
+
+    kept, lost = screened(quoted, found)
+    refused, why = screened(none, found)
+
+    assert lost == ["brand (alternatives)", "conflicts"]
+    assert kept["outcome"] == "tagged"
+    assert (kept["tags"]["brand"]["value"], "corrections" in kept["tags"]["brand"]) == ("Acme", False)
+    assert [one["reason"] for one in kept["conflicts"]] == ["withheld, on the blocklist (list.txt, line 1)", "plain"]
+    assert (refused["outcome"], why) == ("rejected", ["reason"])
+    assert refused["reason"] == "reason: withheld, on the blocklist (list.txt, line 1)"
+    assert "gun" not in json.dumps([kept, refused]).casefold()
+
+
+def test_a_tagger_withholds_as_a_run_does_and_still_answers_everything(drinks: Path) -> None:
+    blocklist = listed(drinks, "coffee")
+    tag(drinks, blocklist=blocklist)
+    tagger_ = Tagger("category", engine=ScriptedEngine(lambda _: "Coffee"), blocklist=drinks / "list.txt")
+
+    found = tagger_.tag({"id": "0", "title": "mocha"})
+    kept = tagger_.tag_records([Record("0", {"title": "mocha"})])[0]
+    frame = tagger_.tag(pd.DataFrame({"title": ["mocha"]}))
+
+    written = json.loads((drinks / "jsonl" / "tags-00000.jsonl").read_text("utf-8").splitlines()[0])
+    without = ("tokens", "engine")
+    assert {k: v for k, v in found.to_dict().items() if k not in without} == {
+        k: v for k, v in written.items() if k not in without
+    }
+    assert found.tags["category"].withheld == "withheld, on the blocklist (list.txt, line 1)"
+    assert tagging_of(found.to_dict()).tags == found.tags
+    assert kept.value("category") == "Coffee"
+    assert (frame["category"][0], frame["outcome"][0], frame["reason"][0]) == (None, "abstained", found.reason)
+    with pytest.raises(SourceError, match="no such blocklist"):
+        Tagger("category", engine=ScriptedEngine(), blocklist="none.txt")
+
+
 def tag(folder: Path, form: str = "jsonl", blocklist: Blocklist | None = None, titles: Path | None = None) -> Progress:
     def say(prompt) -> str:  # type: ignore[no-untyped-def]
         return "Coffee" if "mocha" in prompt.record else "Tea"
 
-    tagger_ = Tagger("category", engine=ScriptedEngine(say))
-    return tag_file(tagger_, titles or folder / "in.jsonl", folder / form, form=form, blocklist=blocklist)  # type: ignore[arg-type]
+    tagger_ = Tagger("category", engine=ScriptedEngine(say), blocklist=blocklist)
+    return tag_file(tagger_, titles or folder / "in.jsonl", folder / form, form=form)  # type: ignore[arg-type]
 
 
 @pytest.fixture

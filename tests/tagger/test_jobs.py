@@ -17,13 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tagger import ScriptedEngine, Tagger
-from tagger.answers import LOCK, claimed
+from tagger.answers import LOCK, Answers, claimed, content_key
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
+from tagger.job import TAGS
 from tagger.keys import Key, Keys, digest, new_key
+from tagger.record import Record
 from tagger.server import create_app
 from tagger.service import Service
-from tests.tagger.test_server import running
+from tests.tagger.test_server import asked, running
 
 ROWS, MANY = 400, 3000
 
@@ -81,6 +83,24 @@ def test_a_file_is_tagged_row_by_row_in_its_order(tmp_path: Path) -> None:
     assert (told["rows"], told["outcomes"]) == (ROWS, {"tagged": ROWS})
     assert [line["id"] for line in lines] == [f"p{n}" for n in range(ROWS)]
     assert [line["tags"]["category"]["value"] for line in lines[:2]] == ["Tea", "Coffee"]
+
+
+def test_a_job_withholds_what_is_on_the_blocklist_and_keeps_its_answers_whole(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("coffee", "utf-8")
+    tagger = Tagger("category", engine=Slow(), blocklist=tmp_path / "list.txt")
+    with asked(Service({"category": tagger}, folder=tmp_path / "jobs")) as client:
+        name = hand_in(client).json()["id"]
+        told = ended(client, name)
+        lines = [json.loads(line) for line in client.get(f"/v1/jobs/{name}/tags").text.splitlines()]
+        metrics = client.get("/metrics").text
+    with Answers(tmp_path / "jobs" / name / TAGS) as answers:
+        kept = answers.get([content_key(Record("p1", {"title": "Coffee no 1"}))])
+
+    assert told["outcomes"] == {"tagged": ROWS / 2, "abstained": ROWS / 2}
+    assert [line["tags"]["category"]["value"] for line in lines[:2]] == ["Tea", None]
+    assert lines[1]["reason"] == "category: withheld, on the blocklist (list.txt, line 1)"
+    assert f'tagger_withheld_total{{field="category",task="category"}} {ROWS / 2}' in metrics
+    assert [answer["tags"]["category"]["value"] for answer in kept.values()] == ["Coffee"]
 
 
 def test_a_restart_goes_on_with_a_job_and_asks_nothing_twice(tmp_path: Path) -> None:

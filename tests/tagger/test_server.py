@@ -335,6 +335,23 @@ def test_labelled_rows_and_a_promise_are_for_the_service_too(tmp_path: Path) -> 
     assert "+" in plan
 
 
+def test_a_blocklist_is_for_the_service_too_and_a_missing_one_is_said_before_a_model_loads(tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from tagger import Client, load_task
+    from tagger.cli import app
+
+    serve = ["serve", "--engine", "warp", "--port", "18997", "--task", "category"]
+    none = CliRunner().invoke(app, [*serve, "--blocklist", str(tmp_path / "none.txt")])
+    (tmp_path / "list.txt").write_text("\n".join(load_task("category").fields["category"].closed or {}), "utf-8")
+    with running(tmp_path, "--blocklist", "list.txt") as (at, _):
+        found = Client(at, "category").tag({"title": "Tea"})
+
+    assert "no such blocklist" in str(none.exception)
+    assert (found.outcome, found.value("category")) == ("abstained", None)
+    assert "on the blocklist (list.txt" in (found.tags["category"].withheld or "")
+
+
 def test_a_service_whose_jobs_folder_is_taken_says_so_before_it_loads_a_model(tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

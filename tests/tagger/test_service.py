@@ -248,6 +248,56 @@ def test_the_audit_log_says_who_asked_for_what_and_no_product_text(caplog: pytes
     assert "Secret" not in json.dumps(line.__dict__, default=str)
 
 
+def screening(folder: Path, entry: str, engine: ScriptedEngine) -> Service:
+    """A service that keeps back what is in the file list.txt, now an `entry`."""
+    (folder / "list.txt").write_text(entry, "utf-8")
+    source = Source(("category",), lambda: engine, blocklist=folder / "list.txt")
+    return Service({"category": source.tagger("category", engine)}, source=source)
+
+
+def test_values_on_the_blocklist_go_out_by_no_route_and_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    records = [{"id": str(n), "title": title} for n, title in enumerate(["Tea bags", "Coffee beans"])]
+    with asked(screening(tmp_path, "# mine\ncoffee", Slow())) as client:
+        answer = client.post("/v1/tag:batch", json={"task": "category", "records": records})
+        single = client.post("/v1/tag", json={"task": "category", "record": records[1]})
+        metrics = client.get("/metrics").text
+        schema = client.get("/openapi.json").json()
+
+    tea, coffee = [json.loads(line) for line in answer.text.splitlines()]
+    assert (tea["outcome"], tea["tags"]["category"]["value"]) == ("tagged", "Tea")
+    assert {name: coffee[name] for name in ("outcome", "reason")} == {
+        "outcome": "abstained", "reason": "category: withheld, on the blocklist (list.txt, line 2)"
+    }  # fmt: skip
+    told = coffee["tags"]["category"]
+    assert (told["value"], told["abstained"]) == (None, True)
+    assert told["withheld"] == "withheld, on the blocklist (list.txt, line 2)"
+    assert (single.json()["tags"], single.json()["reason"]) == (coffee["tags"], coffee["reason"])
+    assert "coffee" not in single.text.casefold() + caplog.text.casefold()
+    assert [line.outcome for line in caplog.records if getattr(line, "route", "") == "/v1/tag"] == ["abstained"]  # type: ignore[attr-defined]
+    assert 'tagger_withheld_total{field="category",task="category"} 2.0' in metrics
+    assert "200" in schema["paths"]["/v1/tag"]["post"]["responses"]
+
+
+def test_another_blocklist_is_for_old_answers_too_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    engine, seen, troubles = Slow(), [], []
+    found = screening(tmp_path, "coffee", engine)
+    with asked(found) as client:
+        for entry in (b"coffee", b"tea", b"# nothing", b"\xff"):
+            (tmp_path / "list.txt").write_bytes(entry)
+            troubles.append(found.reload())
+            answer = client.post("/v1/tag", json=TEA, headers={"Idempotency-Key": "order 7"})
+            seen.append(answer.json()["tags"]["category"]["value"])
+
+    assert seen == ["Tea", None, None, None]
+    assert engine.sizes == [1]  # what was answered is kept whole
+    assert [len(each) for each in troubles] == [0, 0, 1, 1]
+    assert troubles[2][0].startswith("task category stays as it was: ")
+    assert "the blocklist holds no entry" in troubles[2][0]
+
+
 def test_logs_are_lines_of_json_with_the_id_of_the_request(tmp_path: Path) -> None:
     with running(tmp_path) as (at, process):
         httpx.post(f"{at}/v1/tag", json=TEA, headers={"X-Request-ID": "mine-2"})
