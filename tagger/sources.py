@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
+from tagger.closest import closest
 from tagger.errors import SourceError
 from tagger.record import ID, Column, Record, Rejected, column_key, printable, read_record
 
@@ -238,25 +240,28 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
     if unknown := [name for name in mapping if name not in columns and name != ID]:
         raise SourceError(f"--map names column {unknown[0]!r}; the task has: {', '.join(columns)}", where=where)
     if ID in mapping and mapping[ID] not in row:
-        raise SourceError(
-            f"no column {mapping[ID]!r} for the id (the file has: {', '.join(map(str, row))})", where=where
-        )
+        told = f"no column {mapping[ID]!r} for the id (the file has: {', '.join(map(str, row))})"
+        raise SourceError(told, where=where, hint=_which(ID, [mapping[ID]], row))
     for name, column in columns.items():
         if column.required and column_key(row, name, column, mapping) is None:
             found = ", ".join(map(str, row))
-            missing = f"no column {mapping.get(name, name)!r} for the task's {name!r}"
+            called = [mapping[name]] if name in mapping else [name, *column.names]
+            missing = f"no column {called[0]!r} for the task's {name!r}"
             if printable(found) != found:
                 raise SourceError(f"{missing}: the names of its columns are not UTF-8", where=where, hint=NO_UTF8)
             if len(row) == 1 and (mark := next((mark for mark in SEPARATORS if mark in found), None)):
                 told = f"{missing}: it has one, {found!r}, and looks separated by {SEPARATORS[mark]}"
                 raise SourceError(told, where=where, hint="separate its columns by commas")
-            raise ColumnError(
-                f"{missing} (the file has: {found})",
-                where=where,
-                hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
-            )
+            raise ColumnError(f"{missing} (the file has: {found})", where=where, hint=_which(name, called, row))
     keys = {column_key(row, name, column, mapping) for name, column in columns.items()}
     return [name for name in row if name in keys or name == mapping.get(ID, ID)]
+
+
+def _which(name: str, called: Iterable[str], row: Iterable[str]) -> str:
+    """What to do about column `name` of a task, for which a file has none that is `called` so."""
+    if alike := closest(called, map(str, row)):
+        return f"if {alike!r} is the one, say so: --map {quote(f'{name}={alike}')}"
+    return f"none of these is called nearly so; say which one it is: --map {name}=COLUMN"
 
 
 def _jsonl(path: Path, choose: Choose) -> Iterator[Any]:

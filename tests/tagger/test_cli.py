@@ -142,7 +142,7 @@ def test_the_most_frequent_reasons_of_rejections_are_told_with_their_counts(tmp_
     told = [line for line in tagger(*command, "--format", form).stderr.splitlines() if "rejected, the first" in line]
 
     assert [line.split(" rejected, the first: ") for line in told] == [
-        ["7", "row 16: no text in column 'title' (the row has: id, title)"],
+        ["7", "row 16, column 'title': the text is empty"],
         ["5", "row 11: id '0' stands already on an earlier row"],
         ["3", "row 23, column 'title': text of 5,000 characters; at most 4,000 are read"],
     ]

@@ -142,7 +142,7 @@ def test_a_picture_that_is_asked_for_and_not_there_is_said() -> None:
     found = read_record({"title": "x", "photo": None}, COLUMNS, "1")
 
     assert isinstance(found, Rejected)
-    assert "no picture in column 'photo'" in found.reason
+    assert (found.where, found.reason) == ("row 1, column 'photo'", "the picture is empty")
     optional = read_record({"title": "x"}, {**COLUMNS, "photo": Column(kind="image", required=False)}, "1")
     assert optional == Record("1", {"title": "x"})
 
