@@ -193,8 +193,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     if forget:
         with claimed(folder), Answers(folder) as answers:
             err.print(f"{answers.forget(forget)} {forget} answers are asked again")
-    gc.freeze()  # what is loaded stays
-    with asked_to_stop() as stop, _bar(job) as show:
+    with _loaded_for_good(), asked_to_stop() as stop, _bar(job) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
             blocklist=listed, asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
@@ -251,6 +250,16 @@ def _opened(job: Job, folder: Path) -> tuple[Tagger, Asker | None]:
     tagger = Tagger(job.task, engine=Elsewhere(job.engine, job.model), shots=job.shots, promise=job.promise)
     made_with = job.model_dump(include={"task", "engine", "model", "shots", "promise"})
     return tagger, OnRay(job.on, made_with, folder.absolute())
+
+
+@contextmanager
+def _loaded_for_good() -> Iterator[None]:
+    """What is loaded stays: meanwhile no search for garbage looks at it."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()  # else what is frozen is never taken down, of which libraries complain when the process ends
 
 
 def _state(folder: Path) -> dict[str, str]:
