@@ -200,6 +200,10 @@ class Tagger:
                 joined = self._rows.joined(ask, {name: field}, found, one.record, said)
                 one.tags[name] = self._tag(name, field, None, joined[name], one.record)
 
+    def untagged(self, name: str, outcome: Outcome, reason: str) -> Tagging:
+        """The tagging of the record called `name`, which got no tags."""
+        return Tagging(name, outcome, {}, self.provenance, reason, fields=tuple(self.task.fields))
+
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
         """What the model is shown for each record; of an ask by levels the first question."""
         if ask.form == "levels":
@@ -357,8 +361,9 @@ class Tagger:
             outcome = "abstained"
         tags = {} if work.trouble else work.tags
         reason = work.trouble.reason if work.trouble else "; ".join(withheld(tags)) or None
-        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts)
+        fields = tuple(self.task.fields)
+        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts, fields)
 
     def _rejected(self, record: Record | Rejected) -> Tagging:
         assert isinstance(record, Rejected)
-        return Tagging(record.id, "rejected", {}, self.provenance, f"{record.where}: {record.reason}")
+        return self.untagged(record.id, "rejected", f"{record.where}: {record.reason}")
