@@ -339,7 +339,8 @@ def load(
     if split:
         raise SettingsError("--split names rows of a public set (--root); --data are judged whole")
     if not data:
-        raise SettingsError("no labelled rows to judge on", hint="give them with --data, or a public set with --root")
+        hint = "--root prompts" if task.endswith(".sample") else "give them with --data, or a public set with --root"
+        raise SettingsError("no labelled rows to judge on", hint=hint)
     loaded = load_task(task)
     return loaded, read_all(loaded, data), read_all(loaded, shots or [])
 
