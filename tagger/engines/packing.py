@@ -168,16 +168,15 @@ class PackedModel(LocalModel):
                 row.position += 1
                 pack.columns += 1
             ends.append(len(ids) - 1)
-        mask = torch.full((len(ids), pack.head + pack.columns), torch.finfo(self.hf.dtype).min)
-        mask[:, : pack.head] = 0
-        for line, (seen, row) in enumerate(owners):
-            mask[line, torch.tensor(row.visible[:seen]) + pack.head] = 0
         fresh = len(ids) == pack.columns
         lengths = [len(new) for new in tokens.values()]
+        own = _apart(lengths) if fresh else _of_rows(owners, pack.columns)
+        mask = torch.zeros(len(ids), pack.head + pack.columns, dtype=self.hf.dtype)
+        mask[:, pack.head :].masked_fill_(~own, torch.finfo(self.hf.dtype).min)
         with reading(Bodies.of(lengths, pack.head, self.hf.dtype, self.device) if fresh else None):
             output = self.hf(
                 input_ids=torch.tensor([ids], device=self.device),
-                attention_mask=mask[None, None].to(self.device, self.hf.dtype),
+                attention_mask=mask[None, None].to(self.device),
                 position_ids=torch.tensor([positions], device=self.device),
                 past_key_values=pack.cache,
                 use_cache=True,
@@ -245,6 +244,20 @@ class PackedModel(LocalModel):
         for number, layer in enumerate(self._heads[key].layers):
             fresh.update(layer.keys, layer.values, number)
         return fresh
+
+
+def _apart(lengths: Sequence[int]) -> torch.Tensor:
+    """(tokens, tokens): that each token of bodies of these lengths, one behind another, sees of its body so far."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    return (owner[:, None] == owner).tril_()
+
+
+def _of_rows(owners: Sequence[tuple[int, Row]], columns: int) -> torch.Tensor:
+    """(tokens, columns): that each token sees of its row, of which so many columns are there for it."""
+    own = torch.zeros(len(owners), columns, dtype=torch.bool)
+    for line, (there, row) in enumerate(owners):
+        own[line, torch.tensor(row.visible[:there])] = True
+    return own
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
