@@ -44,13 +44,19 @@ class Conflict:
     reason: str
 
 
+Doubt = Literal["beyond", "doubtful", "repeated"]
+"""Why a sentence is withheld: it says more than the tags; nothing but less probable than is asked; said already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Untraced:
-    """A sentence that was written and is withheld, and what it says beyond the tags of its record."""
+    """A sentence that was written and is withheld, what it says beyond the tags of its record, and the kind of reason
+    that is."""
 
     text: str
     probability: float
     reason: str
+    kind: Doubt = "beyond"
 
 
 @dataclass(frozen=True, slots=True)
