@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tagger.definition import Definition
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example, dig, example_of
 from tagger.likeness import plain_text
 from tagger.plan import Ask, load_plan
 from tagger.record import Column
 from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
-from tagger.task import Definition, Task, load_task, prompts_folder, task_names
+from tagger.task import Task, load_task, prompts_folder, task_names
 
 Span = tuple[str, int, int]
 """A field, and the characters from start up to end that are a value of it."""

@@ -10,12 +10,13 @@ import pytest
 
 from eval.plan import FIRST, Trial, candidates, confirm, in_words, search, write_plan
 from tagger import ScriptedEngine
+from tagger.definition import Definition
 from tagger.errors import SourceError
 from tagger.plan import load_plan
 from tagger.prompt import Prompt
 from tagger.record import Column
 from tagger.schema import PathField
-from tagger.task import Definition, Task, load_task, prompts_folder
+from tagger.task import Task, load_task, prompts_folder
 from tests.eval.conftest import example
 
 DEV = [example(f"green tea {i}", "Tea") if i % 2 else example(f"ground coffee {i}", "Coffee") for i in range(2 * FIRST)]
