@@ -37,12 +37,12 @@ from tagger.cli_options import (
     out,
 )
 from tagger.errors import SettingsError, SourceError
+from tagger.formats import rows as rows_of
 from tagger.made import refuse_other
 from tagger.pipeline import Tagger
 from tagger.run import Progress, tag_file
 from tagger.sinks import MANIFEST, read_manifest, shards
 from tagger.sources import catalogue, count, left_out
-from tagger.sources import rows as rows_of
 from tagger.task import load_task
 
 EVERY, RUNNING = 30.0, "running"
