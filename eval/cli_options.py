@@ -9,15 +9,15 @@ import typer
 
 from eval.robust import KINDS
 
-TaskOrSet = Annotated[str, typer.Argument(help="A task with --data, or with --root the name of a public set.")]
+TaskOrSet = Annotated[str, typer.Argument(help="A task with --data, or with --root the name of a set.")]
 Data = Annotated[list[Path] | None, typer.Option("--data", help="JSONL of labelled rows to judge on; may be repeated.")]
 Shots = Annotated[list[Path] | None, typer.Option("--shots", help="JSONL of labelled rows to show; may be repeated.")]
-Root = Annotated[Path | None, typer.Option("--root", help="Folder of the public sets.")]
+Root = Annotated[Path | None, typer.Option("--root", help="Folder of the public sets; prompts for TASK.sample.")]
 Split = Annotated[
     str | None, typer.Option("--split", help="Which rows of a public set are judged: dev, or test (default).")
 ]
 NoShots = Annotated[bool, typer.Option("--no-shots", help="Show no train rows of a public set.")]
-Sample = Annotated[int | None, typer.Option("--sample", min=1, help="How many rows to draw; all without it.")]
+Sample = Annotated[int | None, typer.Option("--sample", min=1, help="How many rows to draw at random; all without it.")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of the draw.")]
 Model = Annotated[str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")]
 EngineName = Annotated[str, typer.Option("--engine")]

@@ -21,8 +21,9 @@ import numpy as np
 
 from tagger.errors import SourceError
 from tagger.example import dig
+from tagger.formats import rows
 from tagger.record import ID, Record, Rejected, printable, read_record
-from tagger.sources import files, rows
+from tagger.sources import files
 
 Every = Literal["day", "week", "month", "quarter"]
 OTHERS, EMPTY = "(others)", "(empty)"

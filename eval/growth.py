@@ -6,7 +6,6 @@ process of its own, whose peak memory is what the system says (Linux).
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eval.sets import labelled_set, rows
+from tagger.cli_running import loaded_for_good
 from tagger.demo import catalogue
 from tagger.engines import chat_tokenizer
 from tagger.engines.base import Completion, Request
@@ -89,8 +89,7 @@ def _cost(size: int, shots: int, root: Path | None, model: str | None, served: f
     task = replace(task, plan=task.plan.model_copy(update={"shots": Shots(retrieved=shots)}))
     pool = rows(task, labelled_set("category", root)[1], root, "train") if shots and root else None
     tagger = Tagger(task, engine=Tokenizing(model, served), shots=pool)
-    gc.freeze()  # as `tagger tag` does
-    with tempfile.TemporaryDirectory() as place:
+    with loaded_for_good(), tempfile.TemporaryDirectory() as place:
         source = Path(place) / "catalogue.parquet"
         _write(source, size)
         begun = perf_counter()

@@ -21,11 +21,10 @@ from eval.record import Run
 from eval.run import header_of, run
 from eval.score import counts, judge
 from tagger.engines.base import Engine
-from tagger.errors import SourceError
+from tagger.errors import SourceError, TaskError
 from tagger.example import Example
 from tagger.pipeline import Tagger
-from tagger.plan import CODES, Ask, Plan, Shots
-from tagger.schema import PathField
+from tagger.plan import CODES, Ask, Plan, Shots, resolve
 from tagger.task import Task
 
 FIRST = 24
@@ -62,8 +61,8 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
         values = len(task.fields[name].closed or {})
         lists = (0, *LISTED) if values >= MANY_LABELS else (0,)
         asks = [(Ask(form="label", fields=(name,), shortlist=listed),) for listed in lists]
-        if isinstance(task.fields[name], PathField):
-            asks.append((Ask(form="levels", fields=(name,)),))
+        if _by_levels(task, levels := Ask(form="levels", fields=(name,))):
+            asks.append((levels,))
         if values <= len(CODES):
             asks.append((Ask(form="codes", fields=(name,)),))
     if with_pool:
@@ -71,6 +70,15 @@ def candidates(task: Task, with_pool: bool) -> list[Plan]:
     else:
         shown = [_with(task.plan, fixed=count) for count in FIXED]
     return [plan.model_copy(update={"ask": ask}) for ask, plan in product(asks, shown)]
+
+
+def _by_levels(task: Task, ask: Ask) -> bool:
+    """Whether the task can be asked so: of a path whose labels are leaves alone."""
+    try:
+        resolve(task.plan.model_copy(update={"ask": (ask,), "votes": 1}), task.fields, "")
+    except TaskError:
+        return False
+    return True
 
 
 def search(

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from tagger.definition import Definition
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example, dig, example_of
 from tagger.likeness import plain_text
 from tagger.plan import Ask, load_plan
 from tagger.record import Column
 from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
-from tagger.task import Definition, Task, load_task, prompts_folder, task_names
+from tagger.task import Task, load_task, prompts_folder, task_names
 
 Span = tuple[str, int, int]
 """A field, and the characters from start up to end that are a value of it."""
@@ -339,7 +340,8 @@ def load(
     if split:
         raise SettingsError("--split names rows of a public set (--root); --data are judged whole")
     if not data:
-        raise SettingsError("no labelled rows to judge on", hint="give them with --data, or a public set with --root")
+        hint = "--root prompts" if task.endswith(".sample") else "give them with --data, or a public set with --root"
+        raise SettingsError("no labelled rows to judge on", hint=hint)
     loaded = load_task(task)
     return loaded, read_all(loaded, data), read_all(loaded, shots or [])
 

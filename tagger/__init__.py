@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tagger.engines.base import Engine
 from tagger.engines.scripted import ScriptedEngine
-from tagger.errors import EngineError, SettingsError, TaggerError
+from tagger.errors import EngineError, FieldError, SettingsError, TaggerError
 from tagger.evidence import Evidence
 from tagger.pipeline import Tagger
 from tagger.result import Alternative, Tag, Tagging
@@ -23,6 +23,7 @@ __all__ = [
     "Engine",
     "EngineError",
     "Evidence",
+    "FieldError",
     "ScriptedEngine",
     "SettingsError",
     "Tag",

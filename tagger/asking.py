@@ -103,7 +103,7 @@ class Here:
             return found
         self._tagger.reopen()
         if len(records) == 1:
-            return [Tagging(records[0].id, "rejected", {}, self._tagger.provenance, DEADLY + told)]
+            return [self._tagger.untagged(records[0].id, "rejected", DEADLY + told)]
         half = len(records) // 2
         return [*self._again(records[:half]), *self._again(records[half:])]
 

@@ -119,7 +119,7 @@ def demo(
     folder: Annotated[Path, typer.Option("--out", help="A folder for the full output.")] = Path("tags/demo"),
 ) -> None:
     """Tag the sample catalogue that comes with the project and show what came of it."""
-    err.print(f"opening engine {engine} (the first time, this fetches the model) ...")
+    err.print(f"opening engine {engine} ...")
     opened = engines.open_engine(engine, model)
     with _progress("tagging") as progress:
         bar = progress.add_task("", total=demo_catalogue.steps())

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import re
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel, ConfigDict, ValidationError
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from tagger.answers import ANSWERS, Answers, claimed
@@ -36,17 +28,17 @@ from tagger.cli_options import (
     mapped,
     out,
 )
+from tagger.cli_running import STOPPED, asked_to_stop, bar_of, loaded_for_good
 from tagger.errors import SettingsError, SourceError
+from tagger.formats import rows as rows_of
+from tagger.made import refuse_other
 from tagger.pipeline import Tagger
-from tagger.run import Progress, refuse_other, tag_file
+from tagger.run import Progress, tag_file
 from tagger.sinks import MANIFEST, read_manifest, shards
 from tagger.sources import catalogue, count, left_out
-from tagger.sources import rows as rows_of
 from tagger.task import load_task
 
-EVERY, RUNNING = 30.0, "running"
-STOPPED = 130
-"""Exit code of a run that was told to stop, as of a process that Ctrl-C has ended."""
+RUNNING = "running"
 
 REASONS = 3
 """For which rows were rejected, that are told."""
@@ -192,8 +184,7 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
     if forget:
         with claimed(folder), Answers(folder) as answers:
             err.print(f"{answers.forget(forget)} {forget} answers are asked again")
-    gc.freeze()  # what is loaded stays
-    with asked_to_stop() as stop, _bar(job) as show:
+    with loaded_for_good(), asked_to_stop() as stop, bar_of(job.rows) as show:
         done = tag_file(
             tagger, job.source, folder, form=job.form.value, mapping=job.mapping, limit=job.limit, near=job.near,
             asker=asker, command=job.model_dump(mode="json"), progress=show, stop=stop,
@@ -279,48 +270,3 @@ def _told(done: Progress) -> str:
     counts = ", ".join(f"{n:,} {outcome}" for outcome, n in sorted(done.outcomes.items()))
     tokens = ", ".join(f"{n:,} {what}" for what, n in done.tokens.items()) or "none"
     return f"{counts or 'nothing finished yet'}; {done.asked:,} records asked, tokens: {tokens}"
-
-
-def _short(count: int) -> str:
-    """A count of tokens in a few letters."""
-    return f"{count / 1e6:,.1f}M" if count >= 1e6 else f"{count / 1e3:.0f}k" if count >= 1e4 else str(count)
-
-
-@contextmanager
-def _bar(job: Job) -> Iterator[Callable[[Progress], None]]:
-    """A progress bar with rate, time left, tokens and what goes wrong; into a file a line every EVERY seconds."""
-    columns = (BarColumn(10), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Bar(*columns, console=err) as bar:
-        line, said = bar.add_task("", total=job.rows), [monotonic()]
-
-        def show(done: Progress) -> None:
-            speed = bar.tasks[0].speed
-            rate = [f"{speed:,.1f}/s"] if speed else []
-            tokens = [f"{_short(n)} {what}" for what, n in done.tokens.items()]
-            wrong = [f"{n:,} {name}" for name, n in done.outcomes.items() if name != "tagged"]
-            rows, told = done.rows + done.partly, ", ".join([*rate, *tokens, *wrong])
-            bar.update(line, completed=rows, description=told)
-            if not err.is_terminal and monotonic() - said[-1] >= EVERY:
-                said.append(monotonic())
-                err.print(f"{rows:,} of about {job.rows:,} rows, {told}", soft_wrap=True, highlight=False)
-
-        yield show
-
-
-@contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C was pressed, or SIGTERM came; the second time ends the process as ever."""
-    pressed: list[Any] = []
-
-    def press(*_: Any) -> None:
-        if pressed:
-            os._exit(STOPPED)  # as safe as a kill: what is answered is kept
-        pressed.append(True)
-        err.print("stopping when what is being asked is answered (Ctrl-C again: at once)")
-
-    before = {kind: signal.signal(kind, press) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(pressed)
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)

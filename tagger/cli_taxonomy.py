@@ -10,8 +10,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from tagger.cli_bulk import STOPPED, asked_to_stop
 from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, err, mapped, out
+from tagger.cli_running import STOPPED, asked_to_stop
 from tagger.engines import open_engine
 from tagger.engines.embedder import Embedder
 from tagger.errors import SourceError

@@ -42,6 +42,8 @@ class Client:
 
     def __init__(self, url: str, task: str, *, key: str | None = None, seconds: float = 60) -> None:
         self.task, self._seconds = task, seconds
+        self._about, self._version = f"/v1/tasks/{task}", ""
+        self._fields: tuple[str, ...] = ()
         headers = {"Authorization": f"Bearer {key.strip()}"} if key else {}
         self._options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": httpx.Timeout(seconds + 5)}
         self._http = httpx.Client(**self._options)
@@ -55,7 +57,7 @@ class Client:
     def tag(self, records: Any) -> Any:
         """Tag one record (a mapping of columns), many, or a DataFrame: as `Tagger.tag`."""
         if is_frame(records):
-            fields, written = _fields(self._send("GET", f"/v1/tasks/{self.task}").json())
+            fields, written = _fields(self._send("GET", self._about).json())
             return with_tags(records, fields, list(self.stream(frame_rows(records, fields))), written=written)
         if isinstance(records, str):
             raise SettingsError(f"expected a record, found the text {records!r:.40}", hint="give {column: text}")
@@ -66,7 +68,7 @@ class Client:
     async def atag(self, records: Any) -> Any:
         """`tag` without blocking the event loop."""
         if is_frame(records):
-            fields, written = _fields((await self._asend("GET", f"/v1/tasks/{self.task}")).json())
+            fields, written = _fields((await self._asend("GET", self._about)).json())
             found = [t async for t in self.astream(frame_rows(records, fields))]
             return with_tags(records, fields, found, written=written)
         found = [t async for t in self.astream([records] if isinstance(records, Mapping) else records)]
@@ -80,7 +82,11 @@ class Client:
             except _TooLargeError as error:
                 pieces.halve(first, piece, error)
             else:
-                yield from _taggings(answer)
+                lines = _lines(answer)
+                if lines[0]["task_version"] != self._version:
+                    self._learn(self._send("GET", self._about).json())
+                for line in lines:
+                    yield tagging_of(line, self._fields)
 
     async def astream(self, records: Iterable[Mapping[str, Any]]) -> AsyncIterator[Tagging]:
         """`stream` without blocking the event loop."""
@@ -90,12 +96,15 @@ class Client:
             except _TooLargeError as error:
                 pieces.halve(first, piece, error)
             else:
-                for tagging in _taggings(answer):
-                    yield tagging
+                lines = _lines(answer)
+                if lines[0]["task_version"] != self._version:
+                    self._learn((await self._asend("GET", self._about)).json())
+                for line in lines:
+                    yield tagging_of(line, self._fields)
 
     def fields(self) -> list[str]:
         """The fields of the task."""
-        return _fields(self._send("GET", f"/v1/tasks/{self.task}").json())[0]
+        return _fields(self._send("GET", self._about).json())[0]
 
     def close(self) -> None:
         """Close the connections of `tag`; `atag` closes its own."""
@@ -109,6 +118,10 @@ class Client:
 
     def _body(self, first: int, piece: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"task": self.task, "records": [_plain(row) for row in piece], "first": first, "seconds": self._seconds}
+
+    def _learn(self, told: Mapping[str, Any]) -> None:
+        """Keep what fields the task has, until an answer is of another version of it."""
+        self._version, self._fields = told["version"], tuple(told["fields"])
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
@@ -160,9 +173,8 @@ class _Pieces:
         self._size = min(self._size, half)
 
 
-def _taggings(answer: httpx.Response) -> Iterator[Tagging]:
-    for line in answer.text.removesuffix("\n").split("\n"):
-        yield tagging_of(json.loads(line))
+def _lines(answer: httpx.Response) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in answer.text.removesuffix("\n").split("\n")]
 
 
 def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:

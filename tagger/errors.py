@@ -3,6 +3,7 @@
     TaggerError               something a person must do; shown without a stack trace
     ├── SettingsError         an option or an environment variable
     ├── TaskError             a task folder: task.toml, prompt.jinja, examples.jsonl, plan.toml, rules.toml
+    ├── FieldError            a field that a task does not have; also a KeyError
     ├── SourceError           a file of records, or the folder for the output
     ├── WeightsError          a model that cannot be found, fetched or trusted
     └── EngineError           an engine that cannot start or has died
@@ -35,6 +36,10 @@ class SettingsError(TaggerError):
 
 class TaskError(TaggerError):
     """A task folder does not describe a task; `where` names file and line or key."""
+
+
+class FieldError(TaggerError, KeyError):
+    """A task does not have the field that its value is asked of."""
 
 
 class SourceError(TaggerError):

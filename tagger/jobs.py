@@ -28,11 +28,12 @@ from tagger.batching import ClosedError
 from tagger.errors import SettingsError, SourceError, TaggerError
 from tagger.faults import RefusedError
 from tagger.job import FACTS, NOBODY, TAGS, Job, Told, Wanted, check, left
+from tagger.made import made_by
 from tagger.pipeline import Tagger
 from tagger.queued import Shared
 from tagger.record import Record
 from tagger.result import Tagging
-from tagger.run import Progress, made_by, tag_file
+from tagger.run import Progress, tag_file
 from tagger.sinks import shards, write_whole
 
 _LOG = logging.getLogger(__name__)

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from tagger.adapter import find_adapter
 from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.blocklist import Blocklist, kept_back, load_blocklist
-from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.confidence import Scores, raw_scores, voted
-from tagger.decide import ALTERNATIVES, decide
-from tagger.engines import blind, open_engine
+from tagger.engines import open_engine
 from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
-from tagger.evidence import find
 from tagger.example import Example
+from tagger.fitted import calibration_of, promising, see_to_sight, served
 from tagger.frames import frame_rows, is_frame, with_tags
 from tagger.levels import Descent, Taxonomy
 from tagger.plan import Ask
 from tagger.prompt import Prompt
-from tagger.proved import proved, withheld
+from tagger.proved import withheld
 from tagger.questions import Limits, Question, Questions, showable
 from tagger.record import Record, Rejected, read_record
-from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging, Tokens
+from tagger.result import Conflict, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
 from tagger.rules import Rules
-from tagger.schema import ClaimsField, ClosedField, FieldBase, takes_several, takes_spans
+from tagger.said import tag_of
+from tagger.schema import ClaimsField, ClosedField, FieldBase, takes_several
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LOCAL = frozenset({"transformers", "vllm"})
-"""Engines that read an adapter's folder."""
 
 
 @dataclass(slots=True)
@@ -99,19 +93,15 @@ class Tagger:
             self._open = partial(open_engine, engine, model, adapters=bool(named))
             engine = self._open()
         self.engine = engine
-        self._see_to_sight()
+        see_to_sight(self.task, engine)
         info = self.engine.info
         self._adapter: str | None = None
         adapter_id: str | None = None
         if named:
-            self._adapter, adapter_id = self._served(named)
-        self.calibration = self._calibration(info.model, adapter_id) if calibrated else None
+            self._adapter, adapter_id = served(named, self.task, info, pooled=bool(self._pool_id))
+        self.calibration = calibration_of(self.task, info.model, adapter_id, self._pool_id) if calibrated else None
         if promise is not None:
-            if not 0 < promise < 1:
-                raise SettingsError(
-                    f"a promise is a share between 0 and 1, found {promise:g}", hint="0.95, for instance"
-                )
-            self.calibration = self._promising(promise)
+            self.calibration = promising(self.calibration, promise, self._pool_id)
         pooled = f"+{self._pool_id}" if self._pool_id else ""
         fitted = f"~{self.calibration.id}" if self.calibration else ""
         self.provenance = Provenance(
@@ -210,46 +200,16 @@ class Tagger:
                 joined = self._rows.joined(ask, {name: field}, found, one.record, said)
                 one.tags[name] = self._tag(name, field, None, joined[name], one.record)
 
+    def untagged(self, name: str, outcome: Outcome, reason: str) -> Tagging:
+        """The tagging of the record called `name`, which got no tags."""
+        return Tagging(name, outcome, {}, self.provenance, reason, fields=tuple(self.task.fields))
+
     def prompts(self, ask: Ask, records: Sequence[Record]) -> list[Prompt]:
         """What the model is shown for each record; of an ask by levels the first question."""
         if ask.form == "levels":
             ways = [Descent(self._taxonomy(ask.fields[0])) for _ in records]
             return [question.prompt for question in self._questions.of_level(ask, records, ways)]
         return [question.prompt for question in self._questions.of(ask, records)]
-
-    def _see_to_sight(self) -> None:
-        """Raise SettingsError for a model that sees no pictures where the task has some to show."""
-        columns = self.task.picture_columns
-        if columns and (reason := blind(self.engine)):
-            told = f"task {self.task.id!r} shows the picture in column {columns[0]!r}"
-            hint = "choose a vision-language model with --model, or take the column out of task.toml"
-            raise SettingsError(f"{told}, which {self.engine.info.model!r} does not take: {reason}", hint=hint)
-
-    def _served(self, named: str) -> tuple[str, str]:
-        """What the engine calls an adapter, and what a tagging calls it. A server has its own names for adapters."""
-        if self.engine.info.engine not in LOCAL:
-            return named, named
-        expected = {
-            "task_version": self.task.version,
-            "plan": self.task.plan.id,
-            "model": self.engine.info.model,
-            "pooled": bool(self._pool_id),
-        }
-        found = find_adapter(named, self.task.folder, expected)
-        return str(found.folder), f"{Path(named).name}@{found.id}"
-
-    def _calibration(self, model: str, adapter: str | None) -> Calibration | None:
-        if self.task.folder is None:
-            return None
-        made = {"task_version": self.task.version, "plan": self.task.plan.id, "model": model, "adapter": adapter}
-        path = calibration_file(self.task.folder, model, adapter)
-        return load_calibration(path, {**made, "pool": self._pool_id})
-
-    def _promising(self, promise: float) -> Calibration:
-        if self.calibration is None:
-            hint = "fit one on labelled rows, with or without --shots as here: python -m eval calibrate"
-            raise SettingsError("without a calibration nothing can be promised", hint=hint)
-        return self.calibration.promising(promise, self._pool_id)
 
     def _request(self, ask: Ask, asked: Question) -> Request:
         return Request(asked.prompt, self._constraint(ask, asked.fields), self.task.plan.max_tokens, self._adapter)
@@ -322,34 +282,8 @@ class Tagger:
         return answer
 
     def _tag(self, name: str, field: FieldBase, written: Any, scores: Scores, record: Record) -> Tag:
-        spans, several = takes_spans(field), takes_several(field)
-        if spans and not several and scores.model:
-            likeliest = json.loads(max(scores.model, key=lambda text: scores.model[text]))
-            scores = replace(scores, inferred=find(likeliest, record.values) is None)
         prior = self.task.plan.shots.prior
-        found = decide(name, field, written, scores, prior=prior, calibration=self.calibration)
-        if isinstance(field, ClaimsField):
-            return proved(field, found.each, scores, record, written or ())
-        value, others = found.value, [Alternative(other, p) for other, p in found.others]
-        placed = [(item, find(item, record.values)) for item in (value if several else [value])] if spans else []
-        if several and spans:
-            columns = list(record.values)
-            placed.sort(key=lambda at: (columns.index(at[1].column), at[1].start) if at[1] else (len(columns), 0))
-            value = [item for item, _ in placed]
-        if found.abstained:
-            value, others = None, [Alternative(found.value, found.p), *others]
-        places = tuple(place for _, place in placed)
-        return Tag(
-            value=value,
-            probability=found.p,
-            evidence=places[0] if spans and not several else None,
-            inferred=None in places,
-            abstained=found.abstained,
-            alternatives=tuple(others[:ALTERNATIVES]),
-            evidences=places if several and not found.abstained else (),
-            each=found.each,
-            scores=scores,
-        )
+        return tag_of(name, field, written, scores, record, prior=prior, calibration=self.calibration)
 
     def _threshold(self, name: str) -> float:
         """The probability under which a field is silent."""
@@ -367,8 +301,9 @@ class Tagger:
             outcome = "abstained"
         tags = {} if work.trouble else work.tags
         reason = work.trouble.reason if work.trouble else "; ".join(withheld(tags)) or None
-        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts)
+        fields = tuple(self.task.fields)
+        return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts, fields)
 
     def _rejected(self, record: Record | Rejected) -> Tagging:
         assert isinstance(record, Rejected)
-        return Tagging(record.id, "rejected", {}, self.provenance, f"{record.where}: {record.reason}")
+        return self.untagged(record.id, "rejected", f"{record.where}: {record.reason}")

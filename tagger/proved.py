@@ -13,10 +13,14 @@ from tagger.claims import Tracer
 from tagger.confidence import Scores
 from tagger.evidence import Evidence
 from tagger.record import Record
-from tagger.result import Tag, Untraced
+from tagger.result import Doubt, Tag, Untraced
 from tagger.schema import ClaimsField
 
-_DOUBTFUL, _TWICE = "less probable than", "is written twice"
+_TOLD: Mapping[Doubt, str] = {
+    "beyond": "say more than the tags",
+    "doubtful": "are less probable than is asked",
+    "repeated": "are repeated",
+}
 
 
 def proved(
@@ -34,16 +38,16 @@ def proved(
     for text, p in written.items():
         sentence = json.loads(text)
         trace = tracer.trace(sentence)
-        doubt = (f"{_DOUBTFUL} {field.abstain_below:g}",) if p < field.abstain_below else ()
+        doubt = (f"less probable than {field.abstain_below:g}",) if p < field.abstain_below else ()
         if reasons := (*trace.reasons, *doubt):
-            untraced.append(Untraced(sentence, p, "; ".join(reasons)))
+            untraced.append(Untraced(sentence, p, "; ".join(reasons), "beyond" if trace.reasons else "doubtful"))
             continue
         said[sentence] = p
         places = [(tag.column, tag.start, tag.end) for tag in trace.proof]
         proofs.append(tuple(Evidence(name, a, b, record.values[name][a:b]) for name, a, b in places))
     repeated = {json.dumps(sentence, ensure_ascii=False): n for sentence, n in Counter(sentences).items() if n > 1}
     for text, n in repeated.items():
-        untraced += [Untraced(json.loads(text), written.get(text, 0.0), _TWICE)] * (n - 1)
+        untraced += [Untraced(json.loads(text), written.get(text, 0.0), "is written twice", "repeated")] * (n - 1)
     return Tag(
         value=list(said) or None,
         probability=min(said.values() or written.values()),
@@ -60,11 +64,6 @@ def withheld(tags: Mapping[str, Tag]) -> Iterator[str]:
     for name, tag in tags.items():
         if tag.untraced:
             written = len(tag.untraced) + len(tag.proofs)
-            doubtful = sum(one.reason.startswith(_DOUBTFUL) for one in tag.untraced)
-            twice = sum(one.reason == _TWICE for one in tag.untraced)
-            kinds = {
-                "say more than the tags": len(tag.untraced) - doubtful - twice,
-                "are less probable than is asked": doubtful,
-            }
-            told = [f"{n} {why}" for why, n in {**kinds, "are repeated": twice}.items() if n]
+            kinds = Counter(one.kind for one in tag.untraced)
+            told = [f"{kinds[kind]} {why}" for kind, why in _TOLD.items() if kinds[kind]]
             yield f"{name}: {len(tag.untraced)} of {written} sentences withheld: {', '.join(told)}"

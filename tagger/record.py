@@ -99,10 +99,14 @@ def read_record(
         key = column_key(row, name, column, mapping or {})
         value = row.get(key) if key is not None else None
         if value is None or (isinstance(value, str) and not value.strip()):
-            if column.required:
+            if column.required and key is None:
                 found = ", ".join(map(str, row)) or "nothing"
+                return Rejected(
+                    record_id, f"no column {(mapping or {}).get(name, name)!r} (the row has: {found})", where
+                )
+            if column.required:
                 wanted = "text" if column.kind == "text" else "picture"
-                return Rejected(record_id, f"no {wanted} in column {name!r} (the row has: {found})", where)
+                return Rejected(record_id, f"the {wanted} is empty", f"{where}, column {key!r}")
             if column.kind == "text":
                 values[name] = ""
             continue

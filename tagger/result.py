@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from tagger.closest import closest
 from tagger.confidence import Scores
+from tagger.errors import FieldError
 from tagger.evidence import Evidence
 
 Outcome = Literal["tagged", "abstained", "rejected", "failed"]
@@ -42,13 +44,19 @@ class Conflict:
     reason: str
 
 
+Doubt = Literal["beyond", "doubtful", "repeated"]
+"""Why a sentence is withheld: it says more than the tags; nothing but less probable than is asked; said already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Untraced:
-    """A sentence that was written and is withheld, and what it says beyond the tags of its record."""
+    """A sentence that was written and is withheld, what it says beyond the tags of its record, and the kind of reason
+    that is."""
 
     text: str
     probability: float
     reason: str
+    kind: Doubt = "beyond"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +126,19 @@ class Tagging:
     tokens: Tokens = field(default=Tokens())
     conflicts: tuple[Conflict, ...] = ()
     """Where the task's rules need a person."""
+    fields: tuple[str, ...] | None = field(default=None, repr=False, compare=False)
+    """All fields of the task; None where only those with a tag are known, as from a line of tags."""
 
     def value(self, name: str) -> Any:
-        """The value of a field, or None where there is none."""
-        return self.tags[name].value if name in self.tags else None
+        """The value of a field, or None where there is none; FieldError for a field that the task does not have."""
+        if name in self.tags:
+            return self.tags[name].value
+        if self.fields is not None and name not in self.fields:
+            alike = closest([name], self.fields)
+            hint = f"is {alike!r} meant? " if alike else ""
+            told = f"task {self.provenance.task!r} has no field {name!r}"
+            raise FieldError(told, hint=f"{hint}its fields are: {', '.join(self.fields)}")
+        return None
 
     def answer(self) -> dict[str, Any]:
         """What was found out, as plain JSON values: all but the record's id and what is the same for the whole run."""
@@ -146,14 +163,15 @@ def line_of(name: str, answer: Mapping[str, Any], made: Provenance) -> dict[str,
     return {"id": name, **found, **facts, "adapter": made.adapter, "engine": answer["engine"]}
 
 
-def tagging_of(line: Mapping[str, Any]) -> Tagging:
-    """The tagging that `to_dict` has written."""
+def tagging_of(line: Mapping[str, Any], fields: tuple[str, ...] | None = None) -> Tagging:
+    """The tagging that `to_dict` has written; `fields` are those of its task, where they are known."""
     made = Provenance(*(line[name] for name in ("task", "task_version", "plan", "model", "adapter", "engine")))
     tags = {name: _read(tag) for name, tag in line["tags"].items()}
     conflicts = tuple(
         Conflict(tuple(one["rules"]), tuple(one["fields"]), one["reason"]) for one in line.get("conflicts", ())
     )
-    return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), Tokens(**line["tokens"]), conflicts)
+    tokens = Tokens(**line["tokens"])
+    return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), tokens, conflicts, fields)
 
 
 def _read(tag: Mapping[str, Any]) -> Tag:

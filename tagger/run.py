@@ -7,25 +7,25 @@ shards that hold what they would hold, so it goes on where it was, and after a c
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from time import time
 from typing import Any
 
-from tagger.answers import ANSWERS, TOKENS, Answers, claimed, content_key
+from tagger.answers import TOKENS, Answers, claimed, content_key
 from tagger.asking import Answered, Asker, Here
 from tagger.blocklist import screened
 from tagger.errors import SourceError
+from tagger.made import claim
 from tagger.near import Near, inherited
 from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected, printable
 from tagger.result import Outcome, Tagging, line_of
+from tagger.shard import Part, by_content, digest, keys_of, sealed
 from tagger.sinks import MANIFEST, Format, read_manifest, shard_name, shards, write_manifest, write_shard
 from tagger.sources import Seen, Unread, batches, catalogue, one_ahead
 
@@ -90,7 +90,7 @@ def tag_file(
         raise SourceError("the output would lie among the files that are read", where=str(out), hint=hint)
     collapse = Near(near) if near is not None else None
     with claimed(out), Answers(out) as answers:
-        _claim(answers, tagger, out)
+        claim(answers, tagger, out)
         if command is not None:
             answers.note(command=command)
         settings = f"{form} {near}" + (f" {tagger.blocklist.id}" if tagger.blocklist else "")
@@ -103,45 +103,6 @@ def tag_file(
                 run.ahead(islice(catalogue(source, task.columns, mapping, paths=paths), limit))
             run.through(batches(rows, size), printable(source.name))
         return run.done
-
-
-def _claim(answers: Answers, tagger: Tagger, out: Path) -> None:
-    """Make the folder one of this task version, plan, model and adapter; SourceError if it is one of others."""
-    made, before = made_by(tagger), answers.fact("made")
-    if before is None and (out / MANIFEST).is_file():
-        raise SourceError("the folder holds a run without its answers", where=str(out), hint="choose another --out")
-    _refuse_other(out, before, made)
-    answers.note(made=made)
-
-
-def made_by(tagger: Tagger) -> dict[str, Any]:
-    """What answers depend on (result.py: Provenance): all but the engine, for any gives the same."""
-    return {name: fact for name, fact in asdict(tagger.provenance).items() if name != "engine"}
-
-
-def refuse_other(out: Path, made: Mapping[str, Any]) -> None:
-    """Raise SourceError if the folder holds a run of which one of these facts (`made_by`) is another."""
-    if (out / ANSWERS).is_file():
-        with claimed(out), Answers(out) as answers:
-            _refuse_other(out, answers.fact("made"), made)
-
-
-def _refuse_other(out: Path, before: Mapping[str, Any] | None, made: Mapping[str, Any]) -> None:
-    other = next((name for name in made if made[name] != before.get(name)), None) if before else None
-    if before and other:
-        told = f"the folder holds tags of another {other.replace('_', ' ')}: {before.get(other)}, now {made[other]}"
-        raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """The rows of a shard, with the content of each, its records by content, and for each what it is nearly the same
-    as (near.py), if that was asked."""
-
-    rows: Sequence[Record | Rejected]
-    keys: Sequence[bytes | None]
-    records: Mapping[bytes, Record]
-    likes: Mapping[bytes, Record | None]
 
 
 @dataclass
@@ -178,7 +139,7 @@ class _Run:
         self.done.partly = 0
 
     def _new(self, part: Sequence[Record | Rejected], seen: Seen) -> list[Record]:
-        records = _by_content(part, _keys(part))
+        records = by_content(part, keys_of(part))
         known = self.answers.get(records)
         return [record for key, record in records.items() if key not in known and seen.add(key.hex())]
 
@@ -197,28 +158,28 @@ class _Run:
             write_manifest(self.out, self._facts(source, names))
         self.done.finished = True
 
-    def _read(self, rows: Sequence[Record | Rejected]) -> _Part:
+    def _read(self, rows: Sequence[Record | Rejected]) -> Part:
         """A shard's rows, ready to be asked."""
-        keys = _keys(rows)
-        records = _by_content(rows, keys)
+        keys = keys_of(rows)
+        records = by_content(rows, keys)
         likes = {}
         if self.near is not None:
             task = self.tagger.task
             likes = {key: self.near.like(key, record, task.apart(record)) for key, record in records.items()}
-        return _Part(rows, keys, records, likes)
+        return Part(rows, keys, records, likes)
 
     def _begin(self) -> None:
         """From here on the output changes: it is no longer that of the last finished run."""
         self.answers.note(run=self.number)
         (self.out / MANIFEST).unlink(missing_ok=True)
 
-    def _shard(self, number: int, piece: _Part) -> None:
+    def _shard(self, number: int, piece: Part) -> None:
         """Bring one shard to hold the tags of its records."""
         self._heed()
         part, keys = piece.rows, piece.keys
-        digest, noted = self._digest(part, keys), self.answers.shard(number)
+        made_of, noted = digest(part, keys, self.settings), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
-        same = noted is not None and noted[0] == _sealed(digest, path)
+        same = noted is not None and noted[0] == sealed(made_of, path)
         if noted and same and self.near is None and self.blocklist is None:
             self._count(len(part), *noted[1:])
             return
@@ -235,7 +196,7 @@ class _Run:
             task = self.tagger.task
             write_shard(path, self.form, lines, task.fields, ruled=task.rules is not None)
             if "failed" not in outcomes and not self.unsure:  # else it is written anew when the run is given again
-                self.answers.put_shard(number, _sealed(digest, path), outcomes, unread)
+                self.answers.put_shard(number, sealed(made_of, path), outcomes, unread)
         self._count(len(part), outcomes, unread)
 
     def _screened(self, answer: Answer) -> Answer:
@@ -320,11 +281,6 @@ class _Run:
         """The answer of a record that was not asked: no engine made it."""
         return Tagging("", outcome, {}, self.tagger.provenance, reason).answer() | {"engine": None}
 
-    def _digest(self, part: Sequence[Record | Rejected], keys: Sequence[bytes | None]) -> str:
-        """What a shard is made of."""
-        told = [self.settings, *((one.id, key.hex() if key else str(one)) for one, key in zip(part, keys, strict=True))]
-        return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
-
     def _facts(self, source: str, names: Sequence[str]) -> dict[str, Any]:
         """What stands in the manifest; the cost is that of the latest run that asked anything."""
         made = asdict(self.tagger.provenance) | {"engine": asdict(self.tagger.engine.info)}
@@ -342,22 +298,3 @@ class _Run:
             **self._kept_back(),
             "output": names,
         }
-
-
-def _sealed(digest: str, path: Path) -> str:
-    """What a shard is made of, and the size of its file: one that was cut is written anew."""
-    return f"{digest} {path.stat().st_size if path.is_file() else None}"
-
-
-def _keys(part: Iterable[Record | Rejected]) -> list[bytes | None]:
-    """The content of each record; None for what is none."""
-    return [content_key(one) if isinstance(one, Record) else None for one in part]
-
-
-def _by_content(part: Iterable[Record | Rejected], keys: Iterable[bytes | None]) -> dict[bytes, Record]:
-    """The records by their content, of equal ones the first."""
-    found: dict[bytes, Record] = {}
-    for one, key in zip(part, keys, strict=True):
-        if key and isinstance(one, Record):
-            found.setdefault(key, one)
-    return found

@@ -203,7 +203,7 @@ class Service:
     def failed(self, task: str, row: Mapping[str, Any], name: str, reason: str) -> Tagging:
         """What is said of a row that could not be asked in time."""
         tagger = self.taggers[task]
-        found = Tagging(read_record(row, tagger.task.columns, name).id, "failed", {}, tagger.provenance, reason)
+        found = tagger.untagged(read_record(row, tagger.task.columns, name).id, "failed", reason)
         self.meters.tagging(task, found)
         return found
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tagger.errors import SourceError
+from tagger.formats import rows
 from tagger.record import Rejected
 from tagger.schema import ClaimsField, FieldBase, LabelField, PathField, TextField, takes_several, takes_spans
-from tagger.sources import rows
-from tagger.task import OUTPUT_COLUMNS, RULE_COLUMNS, Task, columns_of, untraced_column
+from tagger.tables import OUTPUT_COLUMNS, RULE_COLUMNS, columns_of, untraced_column
+from tagger.task import Task
 
 Format = Literal["jsonl", "csv", "parquet"]
 _Cell = Literal["text", "number", "place", "places", "proofs"]

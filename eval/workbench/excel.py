@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 
 from eval.workbench.table import Table, filled, header_of, plain
 from tagger.errors import SourceError
-from tagger.sources import EmptyError
+from tagger.formats import EmptyError
 
 LARGEST_BOOK = 1 << 30
 """Bytes of a workbook unpacked: beyond is a file that is not what it seems."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from eval.workbench.records import read_mapping, rows_file
 from eval.workbench.reviews import Review, Use, add, checked, content, test_contents
 from tagger.errors import SettingsError, TaskError
+from tagger.formats import rows
 from tagger.record import Record, read_record
-from tagger.sources import rows
 from tagger.task import load_task
 
 JUDGE = 200

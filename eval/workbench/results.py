@@ -16,7 +16,8 @@ from tagger.evidence import Evidence
 from tagger.record import ID, Record
 from tagger.result import Tag, Tagging
 from tagger.schema import ClaimsField
-from tagger.task import Task, columns_of, untraced_column
+from tagger.tables import columns_of, untraced_column
+from tagger.task import Task
 
 FEW = 2
 """Up to so many fields have columns of their own in a table; more are told in one."""

@@ -13,8 +13,8 @@ from eval.workbench.excel import excel_table
 from eval.workbench.table import HEAD_ROWS, Table
 from eval.workbench.text_tables import csv_table, json_array, json_lines, json_table, parquet_table
 from tagger.errors import SourceError
+from tagger.formats import EmptyError
 from tagger.record import Rejected
-from tagger.sources import EmptyError
 
 _MAGIC = {
     b"%PDF": "a PDF",

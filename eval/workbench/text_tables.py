@@ -26,7 +26,7 @@ LONGEST_ROW = 1000
 
 
 def csv_table(path: Path, name: str, codec: str, notes: list[str]) -> Table:
-    csv.field_size_limit(1 << 30)  # of the whole process; as tagger.sources has it
+    csv.field_size_limit(1 << 30)  # of the whole process; as tagger.formats has it
     first = list(islice(lines_of(path, name, codec), 2 * HEAD_ROWS))
     said = re.fullmatch(r"sep=(.)\s*", first[0])  # Excel's own way to name the delimiter
     way: tuple[str, Literal[0, 3]] = (said[1], csv.QUOTE_MINIMAL) if said else _dialect(first, name)

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from tagger.engines.attention import GROUPED, Bodies, reading
 from tagger.engines.blocked import block, unblock
@@ -58,7 +59,7 @@ class Pack:
 
 @dataclass(slots=True)
 class Batch:
-    """Answers being written together: a line of the cache for each of `order`, padding masked."""
+    """Answers being written together: a line of the cache for each of `order`; `mask` is added to scores."""
 
     cache: DynamicCache
     mask: torch.Tensor
@@ -77,6 +78,8 @@ class LocalModel:
         block(self.hf)
         self.dtype = str(chosen).removeprefix("torch.")
         self.limit = int(getattr(self.hf.config.get_text_config(), "max_position_embeddings", 1 << 30))
+        """Tokens of prompt and answer that the model takes, and, `limited`, by what."""
+        self.limited = ""
         self._adapters: dict[str, str] = {}
         self._adapter: str | None = None
 
@@ -127,6 +130,8 @@ class PackedModel(LocalModel):
     def __init__(self, folder: Path, dtype: str | None) -> None:
         """`dtype` defaults to what is fastest here."""
         super().__init__(AutoModelForCausalLM, folder, dtype)
+        if (window := _window(self.hf.config)) and window < self.limit:
+            self.limit, self.limited = window, ", the sliding window of its attention"
         if self.hf.config._attn_implementation == "sdpa":
             self.hf.set_attn_implementation(GROUPED)
         self._heads: OrderedDict[tuple[str | None, tuple[int, ...]], DynamicCache] = OrderedDict()
@@ -168,16 +173,15 @@ class PackedModel(LocalModel):
                 row.position += 1
                 pack.columns += 1
             ends.append(len(ids) - 1)
-        mask = torch.full((len(ids), pack.head + pack.columns), torch.finfo(self.hf.dtype).min)
-        mask[:, : pack.head] = 0
-        for line, (seen, row) in enumerate(owners):
-            mask[line, torch.tensor(row.visible[:seen]) + pack.head] = 0
         fresh = len(ids) == pack.columns
         lengths = [len(new) for new in tokens.values()]
+        own = _apart(lengths) if fresh else _of_rows(owners, pack.columns)
+        mask = torch.zeros(len(ids), pack.head + pack.columns, dtype=self.hf.dtype)
+        mask[:, pack.head :].masked_fill_(~own, torch.finfo(self.hf.dtype).min)
         with reading(Bodies.of(lengths, pack.head, self.hf.dtype, self.device) if fresh else None):
             output = self.hf(
                 input_ids=torch.tensor([ids], device=self.device),
-                attention_mask=mask[None, None].to(self.device, self.hf.dtype),
+                attention_mask=mask[None, None].to(self.device),
                 position_ids=torch.tensor([positions], device=self.device),
                 past_key_values=pack.cache,
                 use_cache=True,
@@ -190,7 +194,7 @@ class PackedModel(LocalModel):
         be held against all rows' columns."""
         spans = {i: (pack, pack.rows[i, ()].visible) for pack in packs for i in pack.read}
         longest = max(pack.head + len(visible) for pack, visible in spans.values())
-        cache = DynamicCache(config=self.hf.config)
+        cache = DynamicCache()
         for number in range(len(packs[0].cache.layers)):
             keys: list[torch.Tensor] = []
             values: list[torch.Tensor] = []
@@ -202,9 +206,9 @@ class PackedModel(LocalModel):
                     line = torch.cat([whole[:, : pack.head], whole[:, start:end]], dim=1)
                     lines.append(torch.nn.functional.pad(line, (0, 0, 0, longest - line.shape[1])))
             cache.update(torch.stack(keys), torch.stack(values), number)
-        mask = torch.zeros(len(order), longest, dtype=torch.long)
+        mask = torch.zeros(len(order), longest, dtype=self.hf.dtype)
         for line, i in enumerate(order):
-            mask[line, : spans[i][0].head + len(spans[i][1])] = 1
+            mask[line, spans[i][0].head + len(spans[i][1]) :] = torch.finfo(self.hf.dtype).min
         return Batch(cache, mask.to(self.device), list(order))
 
     def step(self, batch: Batch, tokens: Mapping[int, tuple[int, int]]) -> dict[int, torch.Tensor]:
@@ -214,11 +218,11 @@ class PackedModel(LocalModel):
             index = torch.tensor(lines, device=self.device)
             batch.cache.batch_select_indices(index)
             batch.mask, batch.order = batch.mask[index], [batch.order[line] for line in lines]
-        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=1)
+        batch.mask = torch.nn.functional.pad(batch.mask, (0, 1), value=0)
         at = [tokens.get(i, (0, 0)) for i in batch.order]
         output = self.hf(
             input_ids=torch.tensor([[token] for token, _ in at], device=self.device),
-            attention_mask=batch.mask,
+            attention_mask=batch.mask[:, None, None],
             position_ids=torch.tensor([[position] for _, position in at], device=self.device),
             past_key_values=batch.cache,
             use_cache=True,
@@ -230,7 +234,7 @@ class PackedModel(LocalModel):
         """A cache that starts with the head's keys and values, computed once per head."""
         key = self._adapter, head
         if key not in self._heads:
-            kept = DynamicCache(config=self.hf.config)
+            kept = DynamicCache()  # told of a window, it would crop a pack, whose columns are those of many prompts
             self.hf(
                 input_ids=torch.tensor([head], device=self.device),
                 past_key_values=kept,
@@ -241,10 +245,37 @@ class PackedModel(LocalModel):
             while sum(len(tokens) for _, tokens in self._heads) > KEPT_TOKENS and len(self._heads) > 1:
                 self._heads.popitem(last=False)
         self._heads.move_to_end(key)
-        fresh = DynamicCache(config=self.hf.config)
+        fresh = DynamicCache()
         for number, layer in enumerate(self._heads[key].layers):
             fresh.update(layer.keys, layer.values, number)
         return fresh
+
+
+def _window(config: Any) -> int | None:
+    """How many tokens the layers look back, where some do not look at all; EngineError for layers that keep something
+    else than keys and values of tokens, behind which no bodies can stand apart."""
+    layers = DynamicCache(config=config).layers
+    if strange := {type(layer).__name__ for layer in layers} - {
+        DynamicLayer.__name__,
+        DynamicSlidingWindowLayer.__name__,
+    }:
+        told = f"expected layers that attend to tokens, found {min(strange)}"
+        raise EngineError(told, where=config.name_or_path, hint="use --engine vllm, or another model")
+    return min((int(layer.sliding_window) for layer in layers if layer.is_sliding), default=None)
+
+
+def _apart(lengths: Sequence[int]) -> torch.Tensor:
+    """(tokens, tokens): that each token of bodies of these lengths, one behind another, sees of its body so far."""
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    return (owner[:, None] == owner).tril_()
+
+
+def _of_rows(owners: Sequence[tuple[int, Row]], columns: int) -> torch.Tensor:
+    """(tokens, columns): that each token sees of its row, of which so many columns are there for it."""
+    own = torch.zeros(len(owners), columns, dtype=torch.bool)
+    for line, (there, row) in enumerate(owners):
+        own[line, torch.tensor(row.visible[:there])] = True
+    return own
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:

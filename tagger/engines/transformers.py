@@ -109,7 +109,9 @@ class TransformersEngine:
         done = {i: Completion(reason, "refused") for i, reason in unseen.items()}
         for i, request in enumerate(requests):
             if (length := len(heads[i]) + len(bodies[i]) + request.max_tokens) > self._model.limit:
-                done[i] = Completion(f"{length} tokens; the model takes {self._model.limit}", "refused")
+                done[i] = Completion(
+                    f"{length} tokens; the model takes {self._model.limit}{self._model.limited}", "refused"
+                )
         todo = [i for i in range(len(requests)) if i not in done]
         closed = [i for i in todo if requests[i].constraint.choices]
         written = sorted((i for i in todo if not requests[i].constraint.choices), key=lambda i: heads[i])

@@ -17,9 +17,10 @@ import numpy as np
 from tagger.answers import ANSWERS, Answers, claimed, content_key
 from tagger.errors import SourceError, TaskError
 from tagger.likeness import vectorizer
+from tagger.made import made_by, refuse_other
 from tagger.pipeline import Tagger
 from tagger.record import Record
-from tagger.run import Progress, made_by, refuse_other, tag_file
+from tagger.run import Progress, tag_file
 from tagger.schema import PATH_SEPARATOR
 from tagger.sinks import Format
 from tagger.sources import batches, catalogue

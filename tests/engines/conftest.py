@@ -16,6 +16,10 @@ SAYS = """{{ '<|im_start|>' }}{% for m in messages %}{{ m['role'] }}:\
 """A chat template as models that see have them: contents in parts, and another space where a picture begins."""
 
 
+WINDOW = 160
+"""Tokens that a layer of `tiny_window` looks back."""
+
+
 def byte_tokenizer(special: Sequence[str], mark: str) -> Any:
     """Every byte a token, beside those of control; pictures stand where `mark` does."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -108,10 +112,20 @@ def tiny_qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Qwen2 with two layers, which sees nothing."""
+    return tiny_qwen2(tmp_path_factory.mktemp("text"))
+
+
+@pytest.fixture(scope="session")
+def tiny_window(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, of which one layer looks back WINDOW tokens."""
+    return tiny_qwen2(tmp_path_factory.mktemp("window"), layer_types=["full_attention", "sliding_attention"],
+                      use_sliding_window=True, sliding_window=WINDOW)  # fmt: skip
+
+
+def tiny_qwen2(folder: Path, **more: Any) -> Path:
     torch = pytest.importorskip("torch", reason="the extra [cpu] is not installed")
     from transformers import Qwen2Config, Qwen2ForCausalLM
 
-    folder = tmp_path_factory.mktemp("text")
     hf = byte_tokenizer([], "")
     hf.chat_template = (
         "{% for m in messages %}<|im_start|>{{ m['role'] }}: {{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -122,6 +136,7 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config = Qwen2Config(
         vocab_size=len(hf), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, max_position_embeddings=1024, eos_token_id=hf.eos_token_id, initializer_range=0.2,
+        **more,
     )  # fmt: skip
     Qwen2ForCausalLM(config).save_pretrained(folder)
     return folder

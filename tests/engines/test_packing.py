@@ -76,6 +76,18 @@ def test_many_short_bodies_behind_a_long_head_are_not_copied() -> None:
     assert not fits(460, [40] * 25, width=4)
 
 
+@pytest.mark.parametrize("lengths", [[3], [2, 5, 1], [4, 4]])
+def test_fresh_bodies_see_what_their_rows_say(lengths: list[int]) -> None:
+    from tagger.engines.packing import Row, _apart, _of_rows
+
+    owners = []
+    for n, length in enumerate(lengths):
+        row = Row(list(range(sum(lengths[:n]), sum(lengths[: n + 1]))), 0)
+        owners += [(there, row) for there in range(1, length + 1)]
+
+    assert torch.equal(_apart(lengths), _of_rows(owners, sum(lengths)))
+
+
 def test_a_batch_is_no_wider_than_it_may_be_and_short_bodies_stand_together() -> None:
     from tagger.engines.packing import BATCH_TOKENS, _batches
 

@@ -10,11 +10,11 @@ from eval.again import again
 from eval.record import Run
 from eval.run import header_of, run
 from tagger import ScriptedEngine, Tagger, Task, load_task
+from tagger.definition import Definition
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import BooleanField, TextField
-from tagger.task import Definition
 
 FIELDS = {"brand": TextField(), "colour": TextField(), "new": BooleanField()}
 BRANDS, COLOURS = ("Acme", "Bolt", "Cora", "Dune"), ("red", "blue", "green")

@@ -12,11 +12,11 @@ from eval.floor import CLASSIFIERS, STRENGTHS, Floor, field_floor, floor, linear
 from eval.score import Verdict, counts
 from eval.sets import labelled_set, refuse_leaks, rows
 from tagger import Task
+from tagger.definition import Definition, When
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import TextField
-from tagger.task import Definition, When
 from tests.eval.conftest import example
 
 

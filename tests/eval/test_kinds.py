@@ -9,10 +9,11 @@ import pytest
 from eval.kinds import kappa, metrics_of_kind, ndcg
 from eval.metrics import metrics
 from eval.score import Verdict
+from tagger.definition import Definition
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import LabelField, PathField, ScoreField, TextField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 LEAVES = ["Food > Tea > Green", "Food > Tea > Black", "Food > Rice", "Toys"]
 

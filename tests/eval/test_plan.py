@@ -10,9 +10,12 @@ import pytest
 
 from eval.plan import FIRST, Trial, candidates, confirm, in_words, search, write_plan
 from tagger import ScriptedEngine
+from tagger.definition import Definition
 from tagger.errors import SourceError
 from tagger.plan import load_plan
 from tagger.prompt import Prompt
+from tagger.record import Column
+from tagger.schema import PathField
 from tagger.task import Task, load_task, prompts_folder
 from tests.eval.conftest import example
 
@@ -40,6 +43,16 @@ def test_candidates_are_forms_and_shots_and_shortlists(category: Task) -> None:
     assert "label; 3 shots, rows^1" in tried
     assert "codes; 10 shots, rows^1" in tried
     assert not any("of 20" in words for words in tried)
+
+
+def test_a_path_is_tried_by_levels_only_where_no_label_is_the_beginning_of_another() -> None:
+    def tried(*labels: str) -> set[str]:
+        fields = {"leaf": PathField(labels=labels)}
+        task = Task.define("shelf", Definition(about="shelf", columns={"title": Column()}, fields=fields))
+        return {plan.ask[0].form for plan in candidates(task, True)}
+
+    assert "levels" in tried("Food > Tea", "Food > Rice")
+    assert "levels" not in tried("Food", "Food > Tea", "Food > Rice")
 
 
 def test_of_equals_the_cheapest_is_taken(category: Task) -> None:

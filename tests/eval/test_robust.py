@@ -12,11 +12,11 @@ from eval.robust import DROPPED, DROPPED_CHINESE, KINDS, MISTYPED, SWAPPED, flip
 from eval.run import run
 from eval.score import Counts, Kind, Verdict, verdicts
 from tagger import Tagger, Task
+from tagger.definition import Definition
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import ClaimsField, LabelField, TextField
-from tagger.task import Definition
 
 WORDS = ["lamp", "table", "chair", "brush", "glove", "shelf", "stove", "mirror", "basket", "pillow"]
 CHINESE = "新款不锈钢电热水壶家用大容量自动断电保温烧水器厨房小型便携"

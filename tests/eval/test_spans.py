@@ -15,11 +15,11 @@ from eval.score import Counts, Verdict, aligned, counts, judge, outcomes
 from eval.sets import gold_spans, labelled_set, rows
 from eval.spans import placed, span_counts
 from tagger import ScriptedEngine, Tagger, Task
+from tagger.definition import Definition
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import LabelsField, TextsField
-from tagger.task import Definition
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from random import Random
 
 import pytest
 
+from tagger.definition import Definition
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from finetune.augment import MOST_REPEATS, balanced, changed, refuse_few
+from tagger.definition import Definition
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import LabelField, TextField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 
 def test_rarer_labels_are_repeated(goods: Task, labelled_goods: list[Example]) -> None:

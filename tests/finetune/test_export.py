@@ -107,7 +107,8 @@ from tagger.engines.vllm import VllmEngine
 from tagger.pipeline import Tagger
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.definition import Definition
+from tagger.task import Task
 
 if __name__ == "__main__":
     fields = {{"kind": LabelField(labels={{"drink": "", "wear": ""}})}}

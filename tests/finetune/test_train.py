@@ -174,7 +174,8 @@ from pathlib import Path
 from tagger.example import Example
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.definition import Definition
+from tagger.task import Task
 from tests.finetune.test_train import trained
 
 fields = {{"kind": LabelField(labels={{"drink": "", "wear": ""}})}}

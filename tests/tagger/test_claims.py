@@ -71,6 +71,7 @@ def test_a_sentence_that_is_withheld_is_told_as_what_it_is(tmp_path: Path) -> No
     )
 
     assert [one.reason for one in found.untraced] == ["less probable than 0.9", "no tag states 'best'"]
+    assert [one.kind for one in found.untraced] == ["doubtful", "beyond"]
     assert list(withheld({"text": found})) == [
         "text: 2 of 2 sentences withheld: 1 say more than the tags, 1 are less probable than is asked"
     ]
@@ -80,7 +81,7 @@ def test_a_sentence_that_is_repeated_is_told() -> None:
     tag = described([TRUE, TRUE, TRUE]).tags["description"]
 
     assert tag.value == [TRUE]
-    assert [(one.text, one.reason) for one in tag.untraced] == [(TRUE, "is written twice")] * 2
+    assert [(one.text, one.reason, one.kind) for one in tag.untraced] == [(TRUE, "is written twice", "repeated")] * 2
     assert list(withheld({"text": tag})) == ["text: 2 of 3 sentences withheld: 2 are repeated"]
 
 

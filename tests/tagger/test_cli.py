@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -12,6 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from tagger.cli import app
 
 
 def tagger(*arguments: str | Path, module: str = "tagger") -> subprocess.CompletedProcess[str]:
@@ -29,6 +33,16 @@ def test_tag_writes_tags_and_manifest(tmp_path: Path) -> None:
     assert "1 rejected, 1 tagged" in done.stdout
     assert len((tmp_path / "out" / "tags-00000.jsonl").read_text("utf-8").splitlines()) == 2
     assert json.loads((tmp_path / "out" / "_manifest.json").read_text("utf-8"))["rows"] == 2
+
+
+def test_nothing_stays_frozen_behind_a_run_for_libraries_to_complain_of_at_exit(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"name": "tea"}\n', "utf-8")
+    command = ["tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted"]
+
+    done = CliRunner().invoke(app, [str(part) for part in command])
+
+    assert done.exit_code == 0, done.output
+    assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize(
@@ -142,7 +156,7 @@ def test_the_most_frequent_reasons_of_rejections_are_told_with_their_counts(tmp_
     told = [line for line in tagger(*command, "--format", form).stderr.splitlines() if "rejected, the first" in line]
 
     assert [line.split(" rejected, the first: ") for line in told] == [
-        ["7", "row 16: no text in column 'title' (the row has: id, title)"],
+        ["7", "row 16, column 'title': the text is empty"],
         ["5", "row 11: id '0' stands already on an earlier row"],
         ["3", "row 23, column 'title': text of 5,000 characters; at most 4,000 are read"],
     ]

@@ -56,6 +56,16 @@ def test_one_many_and_a_frame_come_back_as_from_a_tagger(at: str) -> None:
         assert len(client.tag([{"title": f"Tea {i}"} for i in range(2500)])) == 2500
 
 
+def test_a_field_that_the_task_does_not_have_is_an_error_here_as_there(at: str) -> None:
+    with Client(at, "category") as client:
+        taggings = [*client.tag([{"title": "Tea"}, {"title": ""}]), asyncio.run(client.atag({"title": "Tea"}))]
+
+    assert taggings[1].value("category") is None
+    for tagging in taggings:
+        with pytest.raises(tagger.FieldError, match="task 'category' has no field 'categry'"):
+            tagging.value("categry")
+
+
 def test_what_a_service_refuses_is_said(at: str) -> None:
     with pytest.raises(SettingsError, match=r"no task 'nothing'(.|\n)*served are: category"):
         Client(at, "nothing").tag({"title": "Tea"})
@@ -89,6 +99,8 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     line = Tagger("category", engine="scripted").tag({"title": "Tea"}).to_dict()
 
     def answer(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"version": line["task_version"], "fields": {"category": {}}})
         asked.append(request)
         busy = httpx.Response(429, headers={"Retry-After": "0"}, json={"message": "busy"})
         return busy if len(asked) < 3 else httpx.Response(200, text=json.dumps(line) + "\n")

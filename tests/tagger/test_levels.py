@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tagger import ScriptedEngine, Tagger, Task
+from tagger.definition import Definition
 from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.levels import Descent, Taxonomy
@@ -15,7 +16,6 @@ from tagger.plan import Ask, resolve
 from tagger.prompt import Prompt
 from tagger.record import Column, Record
 from tagger.schema import PathField, TextField
-from tagger.task import Definition
 
 LEAVES = ["Food > Tea > Green", "Food > Tea > Black", "Food > Rice", "Toys > Games > Board", "Books"]
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.definition import Definition
 from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.overlap import overlaps
@@ -14,7 +15,7 @@ from tagger.plan import Shots
 from tagger.prior import RowPrior
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 
 def pair(query: str, title: str) -> Record:

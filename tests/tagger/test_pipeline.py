@@ -12,7 +12,7 @@ import pytest
 from tagger import ScriptedEngine, Tagger
 from tagger.engines import canary
 from tagger.engines.base import Completion, Constraint, Step
-from tagger.errors import ConstraintError
+from tagger.errors import ConstraintError, FieldError
 from tests.tagger.conftest import FixedEngine
 
 
@@ -52,6 +52,18 @@ def test_what_an_engine_says_decides_the_outcome(completion: Completion, outcome
     assert tagging.outcome == outcome
     assert tagging.value("category") == ("Tea" if outcome == "tagged" else None)
     assert (reason or "") in (tagging.reason or "")
+
+
+def test_a_field_without_a_value_has_none_and_one_that_the_task_does_not_have_is_an_error(shop: Path) -> None:
+    taggings = Tagger(shop, engine=ScriptedEngine(lambda _: '{"kind": "tea", "leaf": "Food > Tea"}')).tag(
+        [{"title": "x"}, {}]
+    )
+
+    for tagging in taggings:
+        assert tagging.value("brand") is None
+        with pytest.raises(FieldError, match=r"has no field 'brnd'\n.* is 'brand' meant\? its fields are: kind, "):
+            tagging.value("brnd")
+    assert isinstance(FieldError(""), KeyError)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"kind": "tea"', '{"kind": "milk", "leaf": "Food > Tea"}', '{"kind": "tea"}'])

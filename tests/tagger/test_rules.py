@@ -15,7 +15,7 @@ import pytest
 from eval.record import Header, Run, rows_id, run_row
 from eval.score import judge
 from tagger import ScriptedEngine, Tagger
-from tagger.errors import SettingsError, TaskError
+from tagger.errors import SettingsError
 from tagger.example import Example
 from tagger.masking import masked, restored
 from tagger.near import inherited
@@ -24,45 +24,9 @@ from tagger.result import Conflict, Correction, Tagging, tagging_of
 from tagger.run import tag_file
 from tagger.sinks import Format
 from tagger.task import load_task
+from tests.tagger.conftest import HOUSE, SEALED
 
 xgrammar_testing = pytest.importorskip("xgrammar.testing")
-
-TASK = """
-about = "a shop"
-[columns.title]
-[columns.type]
-required = false
-[fields.kind]
-kind = "label"
-labels = ["tea", "coffee", "茶"]
-[fields.form]
-kind = "label"
-labels = ["bags", "loose", "pods", "sachets"]
-required = false
-[fields.traits]
-kind = "labels"
-labels = ["new", "sale", "gift"]
-[fields.brand]
-kind = "text"
-[fields.colours]
-kind = "texts"
-[fields.volume]
-kind = "number"
-units = ["ml", "l", "g", "斤", "kg"]
-[fields.organic]
-kind = "boolean"
-[fields.seal]
-kind = "text"
-"""
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> Path:
-    """A task with no rules yet."""
-    folder = tmp_path / "house"
-    folder.mkdir()
-    (folder / "task.toml").write_text(TASK, "utf-8")
-    return folder
 
 
 def tagged(folder: Path, rules: str, answer: Mapping[str, Any], title: str = "x") -> Tagging:
@@ -109,7 +73,7 @@ def test_a_synonym_is_said_and_the_evidence_stays_that_of_the_text(house: Path) 
 
 
 def test_labels_that_are_one_are_as_probable_as_all_of_them(house: Path) -> None:
-    keep = TASK.split("[fields.traits]")[0].replace(
+    keep = HOUSE.split("[fields.traits]")[0].replace(
         '[fields.kind]\nkind = "label"\nlabels = ["tea", "coffee", "茶"]\n', ""
     )
     (house / "task.toml").write_text(keep, "utf-8")
@@ -202,7 +166,7 @@ def test_what_an_earlier_question_forbids_cannot_be_generated_either(house: Path
 def test_a_shortlist_holds_the_likeliest_of_what_is_left(house: Path) -> None:
     labels = [f"Food > Tea > tea {n}" for n in range(30)] + ["Home > Mug", "Home > Pot", "Home > Cup"]
     leaf = f'[fields.leaf]\nkind = "path"\nlabels = {json.dumps(labels)}\n'
-    (house / "task.toml").write_text(TASK.split("[fields.kind]")[0] + leaf, "utf-8")
+    (house / "task.toml").write_text(HOUSE.split("[fields.kind]")[0] + leaf, "utf-8")
     (house / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["leaf"]\nshortlist = 2\n', "utf-8")
     rule = '[[allowed]]\nif = { type = "Home" }\nvalues = { leaf = ["Home > Mug", "Home > Pot", "Home > Cup"] }\n'
     (house / "rules.toml").write_text(rule, "utf-8")
@@ -235,9 +199,6 @@ def test_what_is_asked_at_once_is_checked_and_the_forbidden_value_withheld(house
     )
 
 
-SEALED = '[[implies]]\nname = "a seal"\nif = { organic = true }\nthen = { seal = "EU" }\n'
-
-
 def test_what_a_rule_concludes_is_said_with_its_trace_and_its_place_in_the_text(house: Path) -> None:
     standing = tagged(house, SEALED, {"organic": True}, "Tea, eu certified").tags["seal"]
     inferred = tagged(house, SEALED, {"organic": True}).tags["seal"]
@@ -251,7 +212,7 @@ def test_what_a_rule_concludes_is_said_with_its_trace_and_its_place_in_the_text(
 
 
 def test_a_conclusion_is_as_sure_as_its_condition_and_withheld_below_the_threshold_of_its_field(house: Path) -> None:
-    text = TASK.split("[fields.form]")[0] + '[fields.seal]\nkind = "text"\nabstain_below = 0.7\n'
+    text = HOUSE.split("[fields.form]")[0] + '[fields.seal]\nkind = "text"\nabstain_below = 0.7\n'
     (house / "task.toml").write_text(text, "utf-8")
     (house / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["kind"]\n[[ask]]\nform = "json"\n', "utf-8")
     (house / "rules.toml").write_text('[[implies]]\nif = { kind = "tea" }\nthen = { seal = "EU" }\n', "utf-8")
@@ -265,7 +226,7 @@ def test_a_conclusion_is_as_sure_as_its_condition_and_withheld_below_the_thresho
 
 
 def test_of_two_values_that_do_not_go_together_the_less_probable_is_withheld(house: Path) -> None:
-    text = TASK.split("[fields.form]")[0].replace('["tea", "coffee", "茶"]', '["tea", "coffee"]')
+    text = HOUSE.split("[fields.form]")[0].replace('["tea", "coffee", "茶"]', '["tea", "coffee"]')
     (house / "task.toml").write_text(text + '[fields.form]\nkind = "label"\nlabels = ["bags", "pods"]\n', "utf-8")
     plan = '[[ask]]\nform = "FORM"\nfields = ["form"]\n[[ask]]\nform = "codes"\nfields = ["kind"]\n'
     (house / "rules.toml").write_text('[[implies]]\nif = { kind = "tea" }\nthen = { form = ["bags"] }\n', "utf-8")
@@ -310,77 +271,6 @@ def test_what_was_concluded_from_a_value_that_falls_falls_with_it(house: Path) -
     assert tagging.value("organic") is None
     assert tagging.value("seal") is None
     assert {one.fields[0] for one in tagging.conflicts} == {"organic", "seal"}
-
-
-WRONG = [
-    ("[synonyms", "not TOML"),
-    ("[synonym.brand]\na = 'b'", "unknown key 'synonym'"),
-    ("[synonyms.brnd]\na = 'b'", "there is no field 'brnd'"),
-    ("[synonyms.volume]\na = 'b'", "'volume' is a field of kind number"),
-    ("[synonyms.form]\nbag = 'bags'", "'bag' is no label of the field"),
-    ("[synonyms.form]\nbags = 'bag'", "'bag' is not one of the 4 labels"),
-    ("[synonyms.brand]\nHP = 'a'\nｈｐ = 'b'".replace("ｈｐ", '"ｈｐ"'), "to be both 'a' and 'b'"),
-    ("[synonyms.brand]\na = 'b'\nb = 'c'", "'b' is to be both"),
-    ("[units]\nvolume = 'gal'", "'gal' is no unit of the field"),
-    ("[units]\nvolume = 'ml'", "'g' cannot be told in ml"),
-    ("[units]\nvolume = ['ml', 'l', 'g']", "'ml' and 'l' measure the same"),
-    ("[units]\nbrand = 'ml'", "'brand' is a field of kind text"),
-    ("[brands]\nbrand = 'none.txt'", "there is no file 'none.txt'"),
-    ("[[allowed]]\nif = { kind = 'tea' }\nvalues = { form = ['cups'] }", "'cups' is not one of the 4 labels"),
-    ("[[allowed]]\nif = { kin = 'tea' }\nvalues = { form = ['bags'] }", "there is no column or field 'kin'"),
-    ("[[allowed]]\nif = { kind = 'tea' }\nvalues = { form = [] }", "'form' has no value"),
-    ("[[implies]]\nif = { kind = 'tea' }", "nothing follows"),
-    ("[[implies]]\nif = { kind = 'tea' }\nthen = { kind = 'coffee' }", "'kind' cannot follow from itself"),
-    ("[[implies]]\nif = { organic = 1 }\nthen = { seal = 'EU' }", "expected true or false, found 1"),
-    ("[[implies]]\nif = { type = 1 }\nthen = { seal = 'EU' }", "column 'type' never holds 1"),
-    ("[[implies]]\nif = { organic = true }\nabsent = ['kind']", "'kind' has to have a value"),
-    ("[[implies]]\nif = { organic = true }\nthen = { volume = 1 }", "'volume' is a quantity"),
-    ("[synonyms.form]\nbags = 'loose'\n[[implies]]\nif = { kind = 'tea' }\nthen = { form = 'bags' }", "never said"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("rules", "told"), WRONG, ids=[told for _, told in WRONG])
-def test_what_is_wrong_with_rules_is_said_when_the_task_loads(house: Path, rules: str, told: str) -> None:
-    (house / "rules.toml").write_text(rules, "utf-8")
-
-    with pytest.raises(TaskError) as caught:
-        load_task(house)
-
-    assert told in caught.value.message
-    assert (caught.value.where or "").startswith(str(house / "rules.toml"))
-
-
-def test_a_spelling_belongs_to_one_brand(house: Path) -> None:
-    (house / "brands.txt").write_text("Acme\tAC\n\nAcne\tａｃ\n", "utf-8")
-    (house / "rules.toml").write_text('[brands]\nbrand = "brands.txt"\n', "utf-8")
-
-    with pytest.raises(TaskError, match="stands already for 'Acme'") as caught:
-        load_task(house)
-
-    assert caught.value.where == f"{house / 'brands.txt'}:3"
-
-
-def test_an_example_that_breaks_a_rule_is_refused(house: Path) -> None:
-    row = {"record": {"title": "x"}, "answer": {"kind": "tea", "organic": True, "seal": "USDA"}}
-    (house / "examples.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
-    (house / "rules.toml").write_text(SEALED, "utf-8")
-
-    with pytest.raises(TaskError, match="example 1 breaks the rule 'a seal': 'USDA'"):
-        load_task(house)
-
-
-def test_rules_are_part_of_the_version_and_no_rules_are_none(house: Path) -> None:
-    (house / "brands.txt").write_text("Acme\n", "utf-8")
-    versions = [load_task(house).version]
-    for rules in ("", SEALED, SEALED.replace("EU", "USDA"), '[brands]\nbrand = "brands.txt"\n'):
-        (house / "rules.toml").write_text(rules, "utf-8")
-        versions.append(load_task(house).version)
-    (house / "brands.txt").write_text("Acme\nAcne\n", "utf-8")
-    versions.append(load_task(house).version)
-    (house / "rules.toml").unlink()
-
-    assert len(set(versions)) == len(versions)
-    assert load_task(house).version == versions[0]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

@@ -85,7 +85,7 @@ def test_a_batch_comes_as_lines_in_order() -> None:
         ("/v1/tag", {"task": "category", "record": {"title": "x"}, "seconds": -1}, 422, "greater than 0"),
         ("/v1/tag:batch", {"task": "category", "records": []}, 422, "at least 1 item"),
         ("/v1/tag:batch", {"task": "category", "records": [{"title": "x" * 9_000_000}]}, 413, "larger than 8 MiB"),
-        ("/v1/tasks/category/render", {"what": "x"}, 422, "no text in column 'title'"),
+        ("/v1/tasks/category/render", {"what": "x"}, 422, "no column 'title'"),
     ],
 )
 def test_what_cannot_be_answered_is_said(path: str, body: Mapping[str, Any], status: int, message: str) -> None:

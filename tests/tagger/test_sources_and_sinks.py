@@ -37,8 +37,9 @@ def tag_lines(tmp_path: Path, lines: bytes, **options: Any) -> list[dict[str, An
         (b'{"title": "caf\xe9"}', "invalid UTF-8 at byte 14"),
         (json.dumps({"title": "x" * 100_000}).encode(), "text of 100,000 characters"),
         (b'{"title": "nul \\u0000 byte"}', "NUL byte at character 4"),
-        (b'{"title": ""}', "no text in column 'title'"),
-        (b'{"name_of_it": "tea"}', "no text in column 'title'"),
+        (b'{"title": " "}', "row 2, column 'title': the text is empty"),
+        (b'{"name": null}', "row 2, column 'name': the text is empty"),
+        (b'{"name_of_it": "tea"}', "row 2: no column 'title' (the row has: name_of_it)"),
         (json.dumps(GOOD).encode(), "id 'a' stands already on an earlier row"),
     ],
 )
@@ -72,7 +73,9 @@ def test_control_tokens_in_a_title_stay_text(tmp_path: Path) -> None:
         ("empty.jsonl", b"", "holds no rows"),
         ("blank.jsonl", b"\n\n", "holds no rows"),
         ("header.csv", b"id,title\n", "holds no rows"),
-        ("other.jsonl", b'{"what": "tea"}', r"no column 'title'(.|\n)*--map title="),
+        ("other.jsonl", b'{"what": "tea"}', r"the file has: what(.|\n)*none of these .* --map title=COLUMN"),
+        ("typo.csv", b"id,tilte\n1,tea\n", r"no column 'title'(.|\n)*if 'tilte' is the one, say so: --map title=tilte"),
+        ("longer.csv", b"id,brand,Item Title\n1,x,tea\n", r"--map 'title=Item Title'"),
         (
             "semicolons.csv",
             b"id;title\n1;tea\n",
@@ -220,8 +223,8 @@ def test_the_id_may_stand_in_another_column(tmp_path: Path) -> None:
 
     assert [one.id for one in found] == ["A1", "A2", "A1"]
     assert isinstance(found[2], Rejected)
-    with pytest.raises(SourceError, match="no column 'ean' for the id"):
-        list(records(tmp_path / "a.csv", {"title": Column()}, {"id": "ean"}))
+    with pytest.raises(SourceError, match=r"no column 'skus' for the id(.|\n)*--map id=sku"):
+        list(records(tmp_path / "a.csv", {"title": Column()}, {"id": "skus"}))
 
 
 def test_a_broken_quote_is_told_with_its_line(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from math import log
 import pytest
 
 from tagger import ScriptedEngine, Tagger, Task
+from tagger.definition import Definition
 from tagger.engines.base import Completion
 from tagger.example import Example
 from tagger.likeness import words
@@ -18,7 +19,6 @@ from tagger.plan import Shots
 from tagger.record import Column, Record
 from tagger.schema import NumberField, TextField
 from tagger.spans import SpanPrior, marked
-from tagger.task import Definition
 from tests.tagger.conftest import FixedEngine
 
 BRANDS, COLOURS = ("Acme", "Bolt", "Cora", "Dune", "Elm", "Fern"), ("red", "blue", "dark green")

@@ -45,7 +45,7 @@ def edit(file: str, old: str, new: str) -> Break:
         (edit("prompt.jinja", "block record", "block row"), "prompt.jinja", "lacks the block record"),
         (edit("prompt.jinja", "Describe it.", '{% include "x.jinja" %}'), "prompt.jinja", "no such template"),
         (edit("examples.jsonl", '"kind": "tea"', '"kind": "milk"'), "examples.jsonl:1", "'milk' is not one of"),
-        (edit("examples.jsonl", '"title"', '"name"'), "examples.jsonl:1", "no text in column 'title'"),
+        (edit("examples.jsonl", '"title"', '"name"'), "examples.jsonl:1", "no column 'title'"),
         (edit("examples.jsonl", "{", "["), "examples.jsonl:1", "not a line of JSON"),
     ],
 )

@@ -9,11 +9,11 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger, Task
 from tagger.confidence import Scores, voted
+from tagger.definition import Definition
 from tagger.example import Example
 from tagger.prompt import Prompt
 from tagger.record import Column, Record
 from tagger.schema import LabelsField, TextField, TextsField
-from tagger.task import Definition
 
 POOL = [Example(Record(str(n), {"title": f"tea {n}"}), {"category": "Tea"}) for n in range(5)]
 

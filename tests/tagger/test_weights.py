@@ -59,7 +59,7 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     return made
 
 
-def test_parts_are_joined_converted_and_kept(bundle: Bundle) -> None:
+def test_parts_are_joined_converted_and_kept(bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
     shelf = Shelf(PARTS)
 
     folder = fetch_bundle("toy", convert, shelf)
@@ -69,6 +69,7 @@ def test_parts_are_joined_converted_and_kept(bundle: Bundle) -> None:
     assert json.loads((folder / weights.MANIFEST).read_text("utf-8"))["sha256"] == bundle.sha256
     assert again == folder
     assert shelf.asked == [1, 2, 3]
+    assert capsys.readouterr().err.count(f"fetching model toy (0 MB, once) into {folder} (TAGGER_CACHE)\n") == 1
 
 
 def test_an_interrupted_fetch_goes_on_where_it_stopped(bundle: Bundle) -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from eval.workbench.queues import QUEUES, Kind, accuracy, against, mix, queue
 from eval.workbench.reviews import Review, content
+from tagger.definition import Definition
 from tagger.errors import SettingsError, SourceError
 from tagger.record import Column, Record
 from tagger.result import Alternative, Conflict, Outcome, Provenance, Tag, Tagging
 from tagger.schema import LabelField, TextsField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 LABELS = ["Tea", "Coffee", "Mate"]
 MADE = Provenance("goods", "v", "p", "m", None, "scripted")

@@ -16,11 +16,12 @@ from eval.workbench.results import (
     said,
     untraced_lines,
 )
+from tagger.definition import Definition
 from tagger.evidence import Evidence
 from tagger.record import Column, Record
 from tagger.result import Alternative, Conflict, Correction, Provenance, Tag, Tagging, Untraced
 from tagger.schema import ClaimsField, LabelField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 MADE = Provenance("t", "v", "p", "m", None, "e")
 

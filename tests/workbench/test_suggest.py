@@ -9,6 +9,7 @@ import pytest
 
 from eval.score import Verdict
 from eval.workbench.suggest import LEAST, MOST, describe, examples_worth_adding
+from tagger.definition import Definition
 from tagger.engines.base import Completion, Request
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SettingsError
@@ -16,7 +17,7 @@ from tagger.example import Example
 from tagger.prompt import Prompt
 from tagger.record import Column, Record
 from tagger.schema import LabelField, TextField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 LABELS = {"Tea": "leaves to brew in hot water", "Coffee": "", "Soup": "", "Cup": ""}
 

@@ -10,12 +10,13 @@ from threading import Event
 import pytest
 
 from eval.workbench.trial import Trials, earlier, heads, latest, read_trial
+from tagger.definition import Definition
 from tagger.engines.base import Completion, Engine, Request
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import EngineError
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 TASK = Task.define(
     "drinks",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eval.workbench.why import MOST, why
+from tagger.definition import Definition
 from tagger.engines.base import Completion, Request
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import EngineError
@@ -18,7 +19,7 @@ from tagger.plan import Shots
 from tagger.prompt import Prompt
 from tagger.record import Column, Record
 from tagger.schema import LabelField
-from tagger.task import Definition, Task
+from tagger.task import Task
 
 FIELDS = {"kind": LabelField(labels={"Tea": "", "Coffee": ""})}
 
