@@ -453,11 +453,3 @@ def test_people_label_what_is_written_and_are_judged_by_what_is_said(house: Path
     found = {verdict.field: verdict.kind for verdict in judge(Run(head, [run_row(tagging)]), task, [example])}
 
     assert (found["kind"], found["brand"]) == ("right", "right")
-
-
-def test_values_of_a_task_with_rules_are_not_read_anew_one_by_one(house: Path) -> None:
-    (house / "rules.toml").write_text(SEALED, "utf-8")
-    tagger = Tagger(house, engine=ScriptedEngine(lambda _: spelled({})))
-
-    with pytest.raises(SettingsError, match="cannot be read anew"):
-        tagger.with_rows(Record("1", {"title": "x", "type": ""}), {})
