@@ -100,7 +100,7 @@ def sale(tmp_path: Path) -> Task:
 
 
 def sold(task: Task) -> Run:
-    """A run in which the model takes both answers for as likely, so that the shipped rows decide, and finds an offer."""
+    """A run whose model takes both answers for as likely, so that the shipped rows decide, and finds an offer."""
 
     def says(prompt: Prompt) -> str | dict[str, float]:
         return '{"offer": "20% off"}' if "JSON" in prompt.head.instruction else {"true": 0.5, "false": 0.5}

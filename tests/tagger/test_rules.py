@@ -15,7 +15,7 @@ import pytest
 from eval.record import Header, Run, rows_id, run_row
 from eval.score import judge
 from tagger import ScriptedEngine, Tagger
-from tagger.errors import SettingsError, TaskError
+from tagger.errors import TaskError
 from tagger.example import Example
 from tagger.masking import masked, restored
 from tagger.near import inherited
