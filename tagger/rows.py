@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from tagger.confidence import Scores
 from tagger.errors import TaskError
+from tagger.evidence import find
 from tagger.example import Example
 from tagger.grammar import value_text
 from tagger.plan import Ask
@@ -55,7 +56,8 @@ class Rows:
         record: Record,
         shares: Mapping[str, float],
     ) -> dict[str, Scores]:
-        """The model's scores of a record's fields with what the rows say of the same values, and propose themselves.
+        """The model's scores of a record's fields with what the rows say of the same values, and propose themselves;
+        pieces of the record's text are spelled as they stand in it.
 
         `shares` are those of the record, for a closed field asked by itself.
         """
@@ -70,6 +72,7 @@ class Rows:
             for name, field in fields.items()
             if takes_spans(field)
         }
+        joined |= {name: _as_it_stands(fields[name], found[name], record) for name in written if name in found}
         if self._spans and written:
             for name, view in self._spans.views(record, self._task.group(record), written).items():
                 said = set(view.spelled.values())
@@ -114,6 +117,24 @@ def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
     records = [row.record for row in examples]
     groups = [task.group(record) for record in records]
     return SpanPrior(list(zip(records, answers, strict=True)), groups, task.text_columns)
+
+
+def _as_it_stands(field: FieldBase, scores: Scores, record: Record) -> Scores:
+    """Scores of pieces of the record's text, each spelled as it stands there: a model writes "led" of an LED lamp. White
+    space stays that of the model, which is shown no other."""
+    model: dict[str, float] = {}
+    for text, p in scores.model.items():
+        spelled = _standing(field, json.loads(text), record)
+        literal = _literal(spelled) if spelled else text
+        model[literal] = max(model.get(literal, 0.0), p)
+    return replace(scores, model=model)
+
+
+def _standing(field: FieldBase, said: object, record: Record) -> str:
+    """A text as the record spells it; "" where it does not, or spells it in the same way but for white space."""
+    place = find(said, record.values) if isinstance(said, str) else None
+    spelled = " ".join(place.text.split()) if place else ""
+    return spelled if spelled and spelled != " ".join(str(said).split()) and _fits(field, spelled) else ""
 
 
 def _fits(field: FieldBase, value: str) -> bool:

@@ -155,7 +155,7 @@ def test_a_known_brand_is_said_as_the_list_has_it_and_an_unknown_one_flagged(hou
     same = tagged(house, rules, {"brand": "Acme"}, "Acme mug")
     unknown = tagged(house, rules, {"brand": "Acne"}, "Acne mug")
 
-    assert known.tags["brand"].corrections == (Correction("brands.brand", "haier", "海尔"),)
+    assert known.tags["brand"].corrections == (Correction("brands.brand", "HAIER", "海尔"),)
     assert (known.tags["brand"].evidence.start, known.tags["brand"].evidence.end) == (0, 5)  # type: ignore[union-attr]
     assert same.tags["brand"].corrections == same.conflicts == known.conflicts == ()
     assert unknown.value("brand") == "Acne"
