@@ -1,7 +1,7 @@
 """A raw run, its rows and its pool in, the run as it would be with what the labelled rows say now, out.
 
-What a model said stays as it was recorded; what the pool says beside it costs no token and is worked out anew: after
-a change of tagger/prior.py or tagger/spans.py, or to try one.
+What a model said stays as it was recorded; what the pool says beside it costs no token and is worked out anew, as is
+how the record spells it: after a change of tagger/prior.py, spans.py or rows.py, or to try one.
 """
 
 from __future__ import annotations

@@ -283,7 +283,8 @@ class Tagger:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
 
     def with_rows(self, record: Record, scores: Mapping[str, Scores]) -> dict[str, Tag]:
-        """The tags on which labelled rows have a say, from the scores that a run has of a record; no model is asked.
+        """The tags on which labelled rows, or the spelling of the record's text, have a say, from the scores that a run
+        has of a record; no model is asked.
 
         Of a task with rules all tags, as the rules have them. SettingsError where these would now have something asked
         that the model was not asked then, or was asked with other labels to choose from.
@@ -295,7 +296,8 @@ class Tagger:
             fields, (shares,) = self._questions.asked(ask, record, limits), self._rows.shares(ask, [record])
             alone = {name: Scores(s.model, {}, s.least) for name, s in scores.items() if name in fields and s.model}
             joined = self._rows.joined(ask, fields, alone, record, shares)
-            tags |= {n: self._tag(n, fields[n], None, s, record) for n, s in joined.items() if s.rows or self._rules}
+            anew = {n: s for n, s in joined.items() if s.rows or self._rules or takes_spans(fields[n])}
+            tags |= {name: self._tag(name, fields[name], None, s, record) for name, s in anew.items()}
             recorded = {name: s for name, s in scores.items() if name in ask.fields and s.candidates}
             then |= {name: self._tag(name, self.task.fields[name], None, s, record) for name, s in recorded.items()}
         return self._rules.settled(record, self.task.asked(record), tags)[0] if self._rules else tags
