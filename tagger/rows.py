@@ -1,8 +1,8 @@
 """A task and its labelled rows in, the rows' say joined to the model's scores out.
 
 Closed fields that are asked by themselves are judged by prior.py, pieces of a record's text by spans.py. The rows
-are those of the pool; without one the shipped examples speak, and for closed fields the label descriptions. In a pool with
-few rows for a label the text of each label is a row too: with 167 labels and 397 rows the rows alone then have 78
+are those of the pool; without one the shipped examples speak, and for closed fields the label descriptions. In a pool
+with few rows for a label the text of each label is a row too: with 167 labels and 397 rows the rows alone then have 78
 instead of 68 % of the dev rows right (with 100 rows a label it changes nothing).
 """
 
@@ -120,8 +120,8 @@ def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
 
 
 def _as_it_stands(field: FieldBase, scores: Scores, record: Record) -> Scores:
-    """Scores of pieces of the record's text, each spelled as it stands there: a model writes "led" of an LED lamp. White
-    space stays that of the model, which is shown no other."""
+    """Scores of pieces of the record's text, each spelled as it stands there: a model writes "led" of an LED lamp.
+    White space stays that of the model, which is shown no other."""
     model: dict[str, float] = {}
     for text, p in scores.model.items():
         spelled = _standing(field, json.loads(text), record)
