@@ -1,7 +1,7 @@
 """A raw run, its rows and its pool in, the run as it would be with what the labelled rows say now, out.
 
-What a model said stays as it was recorded; what the pool says beside it costs no token and is worked out anew: after
-a change of tagger/prior.py or tagger/spans.py, or to try one.
+What a model said stays as it was recorded; what the pool says beside it costs no token and is worked out anew, as is
+how the record spells it: after a change of tagger/prior.py, spans.py or rows.py, or to try one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from eval.judged import tagger_of
 from eval.record import Run, run_tag
-from tagger.confidence import Scores
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.task import Task
@@ -21,7 +20,8 @@ def again(run: Run, task: Task, examples: Sequence[Example], pool: Sequence[Exam
     """The run with the rows' say of today, decided without a calibration.
 
     `task` has the run's plan, `examples` are the rows that it read, `pool` its shots. Raises SourceError for another
-    pool, and for a run that is calibrated or read predicted columns.
+    pool, and for a run that is calibrated or read predicted columns; SettingsError where the task's rules would now
+    have something else asked.
     """
     tagger = tagger_of(run, task, pool)
     if "~" in run.header.plan or " from " in run.header.variant:
@@ -30,9 +30,9 @@ def again(run: Run, task: Task, examples: Sequence[Example], pool: Sequence[Exam
     rows = []
     for row in run.rows:
         if row.outcome not in ("rejected", "failed"):
-            scores = {name: Scores(tag.scores().model, {}, tag.least) for name, tag in row.tags.items() if tag.model}
+            scores = {name: tag.scores() for name, tag in row.tags.items()}
             heard = {name: run_tag(tag) for name, tag in tagger.with_rows(records[row.id], scores).items()}
-            alone = {name: tag for name, tag in row.tags.items() if tag.model}
+            alone = {name: tag for name, tag in row.tags.items() if tag.model and not task.rules}
             tags = {name: tag for name in task.fields if (tag := heard.get(name) or alone.get(name))}
             silent = tags and all(tag.abstained for tag in tags.values())
             row = row.model_copy(update={"tags": tags, "outcome": "abstained" if silent else "tagged"})

@@ -152,6 +152,11 @@ def retraced(found: Sequence[Draft], rows: Mapping[str, Example], where: str) ->
     ]
 
 
+def with_a_sentence(found: Sequence[Draft], rows: int) -> Metric:
+    """The share of the `rows` that a kept draft describes."""
+    return Metric("rows with a sentence", share(len({one.id for one in found if one.kept}), rows))
+
+
 def of_judgements(found: Sequence[Draft], where: str) -> Metric:
     """The share of kept sentences that a person calls supported; SourceError where some are not judged."""
     kept = [one for one in found if one.kept]

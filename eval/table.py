@@ -1,8 +1,9 @@
 """Committed run files in, the table of their figures out, each scored again from its predictions.
 
 `results/table.toml` says which runs stand in the table and how each is decided: raw, with the calibration of its set,
-or with another weight of the labelled rows. `results/table.json` has the figures as they were last scored; without the
-labelled rows they are shown as they stand there, with `rescored: false`.
+or with another weight of the labelled rows; and which drafts of descriptions do, which are traced again.
+`results/table.json` has the figures as they were last scored; without the labelled rows they are shown as they stand
+there, with `rescored: false`.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from eval.calibrate import redo
-from eval.figures import Figure, share
+from eval.claims import described, of_judgements, of_tracing, read_drafts, retraced, with_a_sentence
+from eval.claims import labelled as labelled_sentences
+from eval.figures import Figure, Metric, share
 from eval.judged import rows_of
 from eval.metrics import metrics, trust
 from eval.plan import in_words
 from eval.record import Run, read_run
 from eval.score import Verdict, judge
-from eval.sets import SETS, spans_of
+from eval.sets import SETS, files_of, labelled_set, rows, spans_of
 from tagger.calibration import Calibration, calibration_file, load_calibration
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -63,6 +66,22 @@ class Entry(Decided):
     """Whether dev rows chose this plan for its set and model."""
 
 
+class Drafts(BaseModel):
+    """Drafts of descriptions that a person has judged, in the table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    record: str
+    """Name of the file of drafts in `results/`."""
+    set: str
+    split: str
+    """The rows of which they were written."""
+    model: str
+    about: str
+    chosen: bool = False
+    """Whether dev rows chose how they were asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One figure of one run: `value` between `low` and `high` at 95 %, from `n` records. Tokens are means a record:
@@ -90,8 +109,13 @@ class Row:
 
 
 def entries() -> list[Entry]:
-    """What stands in the table, in order."""
-    return [Entry.model_validate(entry) for entry in tomllib.loads((RESULTS / "table.toml").read_text("utf-8"))["row"]]
+    """The runs that stand in the table, in order."""
+    return [Entry.model_validate(entry) for entry in _listed()["row"]]
+
+
+def written() -> list[Drafts]:
+    """The drafts that stand in the table, behind the runs."""
+    return [Drafts.model_validate(entry) for entry in _listed()["drafts"]]
 
 
 def stored() -> list[Row]:
@@ -108,7 +132,7 @@ def rescored(root: Path) -> list[Row]:
         here = all((labelled_set.home(root) / folder).is_dir() for folder in labelled_set.folders)
         mine = [row for row in kept if (row.record, row.about) == (entry.record, entry.about)]
         found += scored(entry, root) if here else mine
-    return found
+    return found + [row for drafts in written() for row in traced(drafts, root)]
 
 
 def judged(entry: Decided, root: Path) -> tuple[Run, Task, list[Verdict]]:
@@ -137,6 +161,17 @@ def scored(entry: Entry, root: Path) -> list[Row]:
         calibration = fitted.promising(promise, fitted.pool)
         found |= promised(promise, judge(redo(run, task.fields, calibration), task, examples))
     return [_row(entry, run, metric, figure) for metric, figure in found.items()]
+
+
+def traced(entry: Drafts, root: Path) -> list[Row]:
+    """All figures of some drafts, traced again: of the rows, of the sentences that were labelled, and of the drafts."""
+    task, found = labelled_set(entry.set, root)
+    examples = rows(task, found, root, entry.split)
+    sentences = labelled_sentences(files_of(found, root, entry.split), examples, described(task))
+    drafts, metrics = retraced(read_drafts(RESULTS / entry.record), {e.record.id: e for e in examples}, entry.record)
+    figures = [with_a_sentence(drafts, len(examples)), *metrics, of_judgements(drafts, entry.record)]
+    figures += [replace(metric, name=f"labelled sentences: {metric.name}") for metric in of_tracing(sentences)]
+    return [_row_of_drafts(entry, task, metric) for metric in figures]
 
 
 def labelled(run: Run, root: Path) -> tuple[Task, list[Example]]:
@@ -199,6 +234,20 @@ def as_markdown(found: Sequence[Row]) -> str:
 def _cell(row: Row) -> str:
     scale, digits = (1, 3) if row.metric.endswith(("ECE", "AUROC", "kappa", "nDCG")) else (100, 1)
     return f"{scale * row.value:.{digits}f} [{scale * row.low:.{digits}f}, {scale * row.high:.{digits}f}]"
+
+
+def _listed() -> dict[str, list[dict[str, object]]]:
+    return tomllib.loads((RESULTS / "table.toml").read_text("utf-8"))
+
+
+def _row_of_drafts(entry: Drafts, task: Task, metric: Metric) -> Row:
+    """Drafts hold no plan, engine or tokens."""
+    numbers = {part: round(value, 6) for part, value in asdict(metric.figure).items()}
+    return Row(
+        task=task.id, set=entry.set + NO_ROWS, split=entry.split, model=entry.model, engine="", plan="", adapter=None,
+        about=entry.about, metric=metric.name, **numbers, tokens_in=0, tokens_cached=0, tokens_out=0,
+        chosen=entry.chosen, rescored=True, record=entry.record,
+    )  # fmt: skip
 
 
 def _row(entry: Entry, run: Run, metric: str, figure: Figure) -> Row:

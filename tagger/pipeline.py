@@ -29,7 +29,7 @@ from tagger.result import Conflict, Outcome, Provenance, Tag, Tagging, Tokens
 from tagger.rows import Rows
 from tagger.rules import Rules
 from tagger.said import tag_of
-from tagger.schema import ClaimsField, ClosedField, FieldBase, takes_several
+from tagger.schema import ClaimsField, ClosedField, FieldBase, takes_several, takes_spans
 from tagger.task import Task, load_task
 
 if TYPE_CHECKING:
@@ -253,18 +253,35 @@ class Tagger:
                 work.tags[name] = self._tag(name, fields[name], written.get(name), joined[name], work.record)
 
     def with_rows(self, record: Record, scores: Mapping[str, Scores]) -> dict[str, Tag]:
-        """The tags on which labelled rows have a say, from the model's scores of a record; no model is asked.
+        """The tags on which labelled rows, or the spelling of the record's text, have a say, from the scores that a run
+        has of a record; no model is asked.
 
-        Raises SettingsError for a task with rules: what they make of one value depends on the others.
+        Of a task with rules all tags, as the rules have them. SettingsError where these would now have something asked
+        that the model was not asked then, or was asked with other labels to choose from.
         """
-        if self._rules:
-            raise SettingsError("values of a task with rules cannot be read anew one by one", hint="run it again")
         tags: dict[str, Tag] = {}
+        then: dict[str, Tag] = {}
         for ask in self.task.plan.ask:
-            fields, (shares,) = self._questions.asked(ask, record), self._rows.shares(ask, [record])
-            joined = self._rows.joined(ask, fields, {n: s for n, s in scores.items() if n in fields}, record, shares)
-            tags |= {n: self._tag(n, fields[n], None, s, record) for n, s in joined.items() if s.rows}
-        return tags
+            limits = self._limits_now(ask, record, tags, then)
+            fields, (shares,) = self._questions.asked(ask, record, limits), self._rows.shares(ask, [record])
+            alone = {name: Scores(s.model, {}, s.least) for name, s in scores.items() if name in fields and s.model}
+            joined = self._rows.joined(ask, fields, alone, record, shares)
+            anew = {n: s for n, s in joined.items() if s.rows or self._rules or takes_spans(fields[n])}
+            tags |= {name: self._tag(name, fields[name], None, s, record) for name, s in anew.items()}
+            recorded = {name: s for name, s in scores.items() if name in ask.fields and s.candidates}
+            then |= {name: self._tag(name, self.task.fields[name], None, s, record) for name, s in recorded.items()}
+        return self._rules.settled(record, self.task.asked(record), tags)[0] if self._rules else tags
+
+    def _limits_now(self, ask: Ask, record: Record, now: Mapping[str, Tag], then: Mapping[str, Tag]) -> Limits:
+        """What the rules leave of an ask by the tags of now; SettingsError for more, or other labels, than by those of
+        then."""
+        if not self._rules:
+            return {}
+        found, before = (self._rules.limits(ask, record, tags) for tags in (now, then))
+        if other := [name for name in ask.fields if found.get(name) not in (before.get(name), ())]:
+            told = f"the rules would now have {other[0]!r} asked otherwise than when the model was asked"
+            raise SettingsError(told, where=f"row {record.id!r}", hint="run it again")
+        return found
 
     def _taxonomy(self, name: str) -> Taxonomy:
         if name not in self._taxonomies:

@@ -70,8 +70,8 @@ class Shots(BaseModel):
     embedder: str = ""
     """A sentence-embedding model, a folder or a hub id, whose vectors tell the nearest; else character TF-IDF."""
     prior: float = Setting(default=1.0, ge=0.0)
-    """Weight of what labelled rows alone say (prior.py, spans.py); 0: none. The rows are the pool's; without one a
-    label or codes ask takes the shipped examples and descriptions, and verbatim texts nothing."""
+    """Weight of what labelled rows alone say (prior.py, spans.py); 0: none. The rows are the pool's; without one
+    they are the shipped examples, and for a label or codes ask the descriptions."""
     compared: bool = False
     """What rows say is read off how much of the first column stands in the others, not off the words: for a task that
     compares two texts of a record."""

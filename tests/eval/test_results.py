@@ -12,7 +12,7 @@ from eval.gains import Pair, gain, pairs
 from eval.gains import as_markdown as gains_as_markdown
 from eval.gains import stored as stored_gains
 from eval.record import read_run
-from eval.table import RESULTS, Entry, Row, as_markdown, entries, scored, stored
+from eval.table import RESULTS, Drafts, Entry, Row, as_markdown, entries, scored, stored, traced, written
 
 ONE_PLAN = {"pricerunner", "flipkart-1050", "flipkart-1050-l2"}
 """Sets that were asked in one way, so that dev rows had nothing to choose."""
@@ -32,10 +32,22 @@ def test_a_record_scores_as_it_is_said_to(entry: Entry, labelled: Path) -> None:
         assert words(row) == words(expected)
 
 
+@pytest.mark.parametrize("drafts", written(), ids=lambda drafts: drafts.record)
+def test_drafts_come_to_what_they_are_said_to(drafts: Drafts, tmp_path: Path) -> None:
+    noted = [row for row in STORED if row.record == drafts.record]
+
+    found = traced(drafts, tmp_path)  # the rows lie beside the task
+
+    for row, expected in zip(found, noted, strict=True):
+        assert numbers(row) == pytest.approx(numbers(expected), abs=1e-3)
+        assert words(row) == words(expected)
+
+
 def test_every_run_of_test_rows_stands_in_the_table() -> None:
-    named = {entry.record for entry in entries()}
-    assert {path.name for path in RESULTS.glob("*.jsonl.gz") if ".dev." not in path.name} == named
-    assert {row.record for row in STORED} == named
+    runs, drafts = {entry.record for entry in entries()}, {entry.record for entry in written()}
+    assert {path.name for path in RESULTS.glob("*.jsonl.gz") if ".dev." not in path.name} == runs
+    assert {path.name for path in RESULTS.glob("*.drafts.test.jsonl")} == drafts
+    assert {row.record for row in STORED} == runs | drafts
 
 
 def test_one_plan_is_chosen_for_a_set_a_model_and_a_metric() -> None:
@@ -50,7 +62,7 @@ def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
     assert not any(row.rescored for row in STORED)
     shown = as_markdown(STORED)
     assert all(f"**{row.set}**" in shown for row in STORED)
-    assert shown.count("\n| ") == 2 * len({row.set for row in STORED}) + len(entries())
+    assert shown.count("\n| ") == 2 * len({row.set for row in STORED}) + len(entries()) + len(written())
 
 
 def test_the_readme_shows_the_table() -> None:

@@ -10,9 +10,13 @@ import pandas as pd
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.definition import Definition
 from tagger.engines import canary
 from tagger.engines.base import Completion, Constraint, Step
 from tagger.errors import ConstraintError, FieldError
+from tagger.record import Column
+from tagger.schema import TextField, TextsField
+from tagger.task import Task
 from tests.tagger.conftest import FixedEngine
 
 
@@ -137,3 +141,16 @@ def test_a_json_label_has_the_probability_of_its_branch(shop: Path) -> None:
 def test_constraints_are_values_that_engines_can_group_by() -> None:
     assert Constraint("a", ("b",)) == Constraint("a", ("b",))
     assert hash(Constraint("a")) == hash(Constraint("a"))
+
+
+def test_a_piece_of_the_text_is_said_as_the_text_spells_it() -> None:
+    fields = {"brand": TextField(), "colours": TextsField()}
+    mugs = Task.define("mugs", Definition(about="mugs", columns={"title": Column()}, fields=fields))
+    engine = ScriptedEngine(lambda prompt: '{"brand": "acme", "colours": ["RED", "dark blue", "green"]}')
+
+    tagging = Tagger(mugs, engine=engine).tag({"title": "ACME mug, Red / Dark  Blue"})
+
+    assert tagging.value("brand") == "ACME"
+    assert tagging.value("colours") == ["Red", "Dark Blue", "green"]
+    assert tagging.tags["colours"].evidences[2] is None
+    assert set(tagging.tags["colours"].each) == {'"Red"', '"Dark Blue"', '"green"'}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log
+from pathlib import Path
 
 import pytest
 
@@ -185,3 +186,17 @@ def test_a_plan_can_leave_the_rows_out(caps: Task) -> None:
     tagging = Tagger(alone, engine=says(brand="Acme"), shots=POOL).tag({"title": "Acme red cap"})
 
     assert list(tagging.tags) == ["brand"]
+
+
+def test_without_a_pool_the_shipped_examples_speak(tmp_path: Path) -> None:
+    told = 'about = "caps"\n[columns.title]\n[fields.brand]\nkind = "text"\n[fields.colour]\nkind = "text"\n'
+    (tmp_path / "task.toml").write_text(told, "utf-8")
+    rows = [(brand, colour) for brand in ("Acme", "Bolt", "Cora", "Dune") for colour in ("red", "blue", "green")]
+    lines = [{"record": {"title": f"{b} {c} cap"}, "answer": {"brand": b, "colour": c}} for b, c in rows]
+    (tmp_path / "examples.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
+
+    tags = Tagger(tmp_path, engine=ScriptedEngine(lambda _: '{"brand": "elm"}')).tag({"title": "Elm red cap"}).tags
+
+    assert {name: tag.value for name, tag in tags.items()} == {"brand": "Elm", "colour": "red"}
+    assert tags["colour"].scores
+    assert not tags["colour"].scores.model
