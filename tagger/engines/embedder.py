@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Embedder:
         except ImportError:
             hint = "pip install 'tagger[embeddings]'"
             raise SettingsError("`embedder` in a plan needs sentence-transformers", hint=hint) from None
+        self.name = Path(model).name
         folder = find_model(model, holds="modules.json")
         try:
             self._model = SentenceTransformer(str(folder), local_files_only=True)

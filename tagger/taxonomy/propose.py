@@ -83,7 +83,7 @@ def propose(
     versions = {name: version(name) for name in ("scikit-learn", "networkx", "numpy")}
     facts = {
         "settings": asdict(settings),
-        "embedder": embedder is not None,
+        "embedder": embedder.name if embedder else None,
         "model": engine.info.model,
         "engine": f"{engine.info.engine}/{engine.info.dtype}",
         "read": sum(bool(kind) for kind in written),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from eval.taxonomy import agreement, judged
 from tagger.cli import app
+from tagger.engines.embedder import Embedder
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError
 from tagger.example import Example
@@ -26,6 +27,7 @@ from tagger.taxonomy.names import candidates, folded
 from tagger.taxonomy.places import cosines, places
 from tagger.taxonomy.propose import drawn, propose
 from tagger.taxonomy.settings import Settings
+from tagger.taxonomy.views import likeness
 
 GOODS = {
     "tea bag": ["green tea", "black tea", "herbal tea", "oolong tea"],
@@ -145,6 +147,23 @@ def test_a_name_is_frequent_in_its_cluster_and_rare_elsewhere() -> None:
 
     assert list(found) == ["lamp", "light", "thing"]
     assert sum(found.values()) == pytest.approx(1)
+
+
+def test_what_all_embeddings_have_in_common_tells_no_kinds_apart() -> None:
+    class Common:
+        """Two kinds, told apart by little beside what all texts have in common."""
+
+        name = "common"
+
+        def transform(self, texts: Sequence[str]) -> np.ndarray:
+            kinds = np.array([[10, 1] if text in {"couch", "sofa"} else [10, -1] for text in texts], dtype=np.float32)
+            return kinds / np.linalg.norm(kinds, axis=1, keepdims=True)
+
+    alike = likeness(["couch", "sofa", "coach", "bus"], Settings(), cast(Embedder, Common()))
+
+    assert alike[0, 1] == pytest.approx(0.5)  # no word, but the meaning
+    assert alike[0, 2] == pytest.approx(-0.5)
+    assert alike[2, 3] == pytest.approx(0.5)
 
 
 def test_a_row_is_held_against_the_others_of_its_cluster() -> None:
