@@ -104,7 +104,7 @@ def load_blocklist(path: Path) -> Blocklist:
 def kept_back(tagging: Tagging, blocklist: Blocklist) -> tuple[Tagging, list[str]]:
     """A tagging without values on the list, and what was withheld, both as `screened` has them."""
     answer, lost = screened(tagging.answer(), blocklist)
-    return (tagging_of(line_of(tagging.id, answer, tagging.provenance)) if lost else tagging), lost
+    return (tagging_of(line_of(tagging.id, answer, tagging.provenance), tagging.fields) if lost else tagging), lost
 
 
 def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[str, Any], list[str]]:
@@ -114,20 +114,22 @@ def screened(answer: Mapping[str, Any], blocklist: Blocklist) -> tuple[Mapping[s
     it has no value, `abstained`, and a reason in `withheld`, which the row's `reason` repeats. Alternatives, untraced
     sentences and corrections on the list are left out; where nothing else is, `withheld` says so beside the value, and
     the field is named with "(alternatives)". A row that has no value any more is abstained. What `conflicts` and
-    `reason` quote is withheld, too. Evidence of a value that is said stays: it is the record's own text.
+    `reason` quote is withheld, too, and evidence that holds an entry: that of a value which a rule or a threshold took
+    back, or which a rule words in another way.
     """
     tags, lost, silenced = dict(answer["tags"]), {}, False
     for name, tag in answer["tags"].items():
         others = {key: tag[key] for key in _OTHERS if key in tag}
         left = {key: [o for o in each if _first(o, blocklist) is None] for key, each in others.items()}
         kept = {key: each for key, each in left.items() if each}
+        unsaid = {*_OTHERS, "evidence"} if _first(_cited(tag.get("evidence")), blocklist) is not None else {*_OTHERS}
         if (line := _first(tag["value"], blocklist)) is not None:
             reason = f"withheld, {blocklist.told(line)}"
             said = {"value": None, "probability": tag["probability"], "abstained": True}
             lost[name], silenced = f"{name}: {reason}", True
-        elif left != others:
+        elif left != others or "evidence" in unsaid:
             reason = f"other values withheld, on the blocklist ({blocklist.name})"
-            said = {key: value for key, value in tag.items() if key not in _OTHERS}
+            said = {key: value for key, value in tag.items() if key not in unsaid}
             lost[f"{name} (alternatives)"] = f"{name}: {reason}"
         else:
             continue
@@ -202,6 +204,13 @@ def _unquoted(conflict: Mapping[str, Any], blocklist: Blocklist) -> Mapping[str,
 def _first(value: Any, blocklist: Blocklist) -> int | None:
     """The line of the first entry that some text of a value holds."""
     return next((line for text in _strings(value) if (line := blocklist.line(text)) is not None), None)
+
+
+def _cited(evidence: Any) -> list[str]:
+    """The texts of evidence: of one place, of a place for each item of a list, or of places for each."""
+    if isinstance(evidence, Mapping):
+        return [evidence["text"]]
+    return [text for place in evidence or () for text in _cited(place)]
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -77,30 +77,28 @@ class Client:
     def stream(self, records: Iterable[Mapping[str, Any]]) -> Iterator[Tagging]:
         """The taggings of many records, in order, a piece at a time."""
         for first, piece in (pieces := _Pieces(records)):
+            if not self._version:  # before rows are answered: what cannot be learned then loses none
+                self._learn(self._send("GET", self._about).json())
             try:
                 answer = self._send("POST", "/v1/tag:batch", json=self._body(first, piece))
             except _TooLargeError as error:
                 pieces.halve(first, piece, error)
             else:
-                lines = _lines(answer)
-                if lines[0]["task_version"] != self._version:
-                    self._learn(self._send("GET", self._about).json())
-                for line in lines:
-                    yield tagging_of(line, self._fields)
+                for line in _lines(answer):
+                    yield self._tagging(line)
 
     async def astream(self, records: Iterable[Mapping[str, Any]]) -> AsyncIterator[Tagging]:
         """`stream` without blocking the event loop."""
         for first, piece in (pieces := _Pieces(records)):
+            if not self._version:  # before rows are answered: what cannot be learned then loses none
+                self._learn((await self._asend("GET", self._about)).json())
             try:
                 answer = await self._asend("POST", "/v1/tag:batch", json=self._body(first, piece))
             except _TooLargeError as error:
                 pieces.halve(first, piece, error)
             else:
-                lines = _lines(answer)
-                if lines[0]["task_version"] != self._version:
-                    self._learn((await self._asend("GET", self._about)).json())
-                for line in lines:
-                    yield tagging_of(line, self._fields)
+                for line in _lines(answer):
+                    yield self._tagging(line)
 
     def fields(self) -> list[str]:
         """The fields of the task."""
@@ -122,6 +120,13 @@ class Client:
     def _learn(self, told: Mapping[str, Any]) -> None:
         """Keep what fields the task has, until an answer is of another version of it."""
         self._version, self._fields = told["version"], tuple(told["fields"])
+
+    def _tagging(self, line: Mapping[str, Any]) -> Tagging:
+        """The tagging in a line; its fields are not known where the task has become another since they were asked."""
+        if line["task_version"] == self._version:
+            return tagging_of(line, self._fields)
+        self._version = ""
+        return tagging_of(line)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:

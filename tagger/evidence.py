@@ -7,7 +7,7 @@ as a reader does; offsets always count characters (Unicode code points) of the t
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 
@@ -35,13 +35,27 @@ def find(value: str, columns: Mapping[str, str]) -> Evidence | None:
     return None
 
 
+def same(first: str, second: str) -> bool:
+    """Whether two texts are one to a reader."""
+    return _folded(first)[0].strip() == _folded(second)[0].strip()
+
+
+def verbatim(value: str, columns: Mapping[str, str]) -> bool:
+    """Whether `value` stands in a column letter for letter, as whole words; the amount of white space aside."""
+    wanted, texts = " ".join(value.split()), (" ".join(text.split()) for text in columns.values())
+    return any(_whole(text, at, at + len(wanted)) for text in texts for at in _places(wanted, text))
+
+
 def _place(wanted: str, text: str) -> int | None:
-    first = at = text.find(wanted)
+    places = list(_places(wanted, text))
+    return next((at for at in places if _whole(text, at, at + len(wanted))), places[0] if places else None)
+
+
+def _places(wanted: str, text: str) -> Iterator[int]:
+    at = text.find(wanted) if wanted else -1
     while at >= 0:
-        if _whole(text, at, at + len(wanted)):
-            return at
+        yield at
         at = text.find(wanted, at + 1)
-    return first if first >= 0 else None
 
 
 def _whole(text: str, start: int, end: int) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.blocklist import Blocklist, hits, load_blocklist, screened
-from tagger.errors import SourceError
+from tagger.errors import FieldError, SourceError
 from tagger.record import Record
 from tagger.result import tagging_of
 from tagger.run import Progress, tag_file
@@ -139,6 +139,29 @@ def test_what_corrections_conflicts_and_reasons_quote_does_not_go_out_either(tmp
     assert "gun" not in json.dumps([kept, refused]).casefold()
 
 
+@pytest.mark.parametrize(
+    ("tag", "kept"),
+    [
+        ({"value": None, "abstained": True, "alternatives": [{"value": "Gun Co", "probability": 0.4}]}, False),
+        ({"value": None, "abstained": True}, False),
+        ({"value": "Acme", "corrections": [{"rule": "synonyms.brand", "before": "Gun Co", "after": "Acme"}]}, False),
+        ({"value": ["Acme"], "evidence": [None, {"column": "title", "start": 0, "end": 6, "text": "Gun Co"}]}, False),
+        ({"value": "Co", "evidence": {"column": "gun", "start": 4, "end": 6, "text": "Co"}}, True),
+    ],
+)
+def test_evidence_on_the_list_does_not_go_out_where_no_value_does(
+    tag: dict[str, Any], kept: bool, tmp_path: Path
+) -> None:
+    proof = {"column": "title", "start": 0, "end": 6, "text": "Gun Co"}
+    told = {"outcome": "tagged", "tags": {"brand": {"probability": 0.4, "evidence": proof, **tag}}}
+
+    found, _ = screened(told, listed(tmp_path, "gun"))
+
+    assert ("evidence" in found["tags"]["brand"]) is kept
+    assert ("withheld" in found["tags"]["brand"]) is not kept
+    assert kept or "gun" not in json.dumps(found).casefold()
+
+
 def test_a_tagger_withholds_as_a_run_does_and_still_answers_everything(drinks: Path) -> None:
     blocklist = listed(drinks, "coffee")
     tag(drinks, blocklist=blocklist)
@@ -156,6 +179,8 @@ def test_a_tagger_withholds_as_a_run_does_and_still_answers_everything(drinks: P
     assert found.tags["category"].withheld == "withheld, on the blocklist (list.txt, line 1)"
     assert tagging_of(found.to_dict()).tags == found.tags
     assert kept.value("category") == "Coffee"
+    with pytest.raises(FieldError, match="'categry'"):
+        found.value("categry")
     assert (frame["category"][0], frame["outcome"][0], frame["reason"][0]) == (None, "abstained", found.reason)
     with pytest.raises(SourceError, match="no such blocklist"):
         Tagger("category", engine=ScriptedEngine(), blocklist="none.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from pathlib import Path
 
@@ -154,3 +155,19 @@ def test_a_piece_of_the_text_is_said_as_the_text_spells_it() -> None:
     assert tagging.value("colours") == ["Red", "Dark Blue", "green"]
     assert tagging.tags["colours"].evidences[2] is None
     assert set(tagging.tags["colours"].each) == {'"Red"', '"Dark Blue"', '"green"'}
+
+
+@pytest.mark.parametrize(
+    ("title", "said"),
+    [
+        ("Contact us. Made in US", "US"),  # stands so, though first in another spelling
+        ("LED lamp with led strip", "led"),
+        ("½ kg bag, pack of 2", "2"),  # "½" holds a 2, and is none
+        ("5㎏ rice", "g"),
+    ],
+)
+def test_a_piece_that_stands_as_it_is_said_keeps_its_spelling(title: str, said: str) -> None:
+    goods = Task.define("goods", Definition(about="goods", columns={"title": Column()}, fields={"brand": TextField()}))
+    tagging = Tagger(goods, engine=ScriptedEngine(lambda _: json.dumps({"brand": said}))).tag({"title": title})
+
+    assert tagging.value("brand") == said
