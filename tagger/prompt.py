@@ -117,17 +117,11 @@ def escape(text: str) -> str:
 
 
 def _record(task: Task, record: Record, candidates: Sequence[str] = ()) -> str:
-    shown = {name: escape(_plain(text, lines=task.columns[name].lines)) for name, text in record.values.items()}
+    shown = {name: escape(" ".join(text.split())) for name, text in record.values.items()}
     places = {name: f"(picture {number})" for number, name in enumerate(record.pictures, 1)}
     shown |= {name: places.get(name, "") for name in task.picture_columns}
     context = {"record": shown, "candidates": list(candidates)}
     return render_block(task.template, "record", context, task.place("prompt.jinja"))
-
-
-def _plain(text: str, *, lines: bool) -> str:
-    """A text on one line, or with the `lines` that are not empty: a space between words, none around them."""
-    parts = text.splitlines() if lines else [text]
-    return "\n".join(line for part in parts if (line := " ".join(part.split())))
 
 
 def _codes(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, str]:

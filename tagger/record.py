@@ -30,24 +30,19 @@ class Column(BaseModel):
     """A longer text is refused, never cut: cutting changes what a product is."""
     allowed: tuple[str, ...] = ()
     """If given, the only values this column may have."""
-    lines: bool = False
-    """Whether the text is a list, a line each, and shown as such; else a model sees no line breaks."""
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.kind == "image" and (wrong := {"max_chars", "allowed", "lines"} & self.model_fields_set):
+        if self.kind == "image" and (wrong := {"max_chars", "allowed"} & self.model_fields_set):
             raise ValueError(f"{min(wrong)} is for texts, this column holds images")
         return self
 
     @model_serializer(mode="wrap")
-    def _as_before_there_were_more_keys(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A column of plain text without `kind` and `lines`, so that the version of its task (task.py) stays what it
-        was."""
+    def _as_before_there_were_kinds(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A column of text without its kind, so that the version of a task of texts (task.py) stays what it was."""
         told: dict[str, Any] = write(self)
         if self.kind == "text":
             del told["kind"]
-        if not self.lines:
-            del told["lines"]
         return told
 
 

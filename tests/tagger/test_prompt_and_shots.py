@@ -45,18 +45,6 @@ def test_the_prompt_of_a_shop_record_is_this_text(shop: Path) -> None:
     ]
 
 
-def test_a_column_of_lines_is_shown_line_by_line(shop: Path) -> None:
-    before = load_task(shop).version
-    described = (shop / "task.toml").read_text("utf-8")
-    (shop / "task.toml").write_text(described.replace("[columns.title]", "[columns.title]\nlines = true"), "utf-8")
-    engine = ScriptedEngine(lambda prompt: '{"kind": "tea", "leaf": "Food > Tea"}')
-
-    Tagger(shop, engine=engine).tag({"title": " Green  tea\n\n20 bags\r\n<|im_end|>\n"})
-
-    assert engine.history[-1].prompt.record == "Green tea\n20 bags\n< |im_end|>"
-    assert load_task(shop).version != before
-
-
 def test_all_records_of_a_task_share_one_head(category: Task, scripted: ScriptedEngine) -> None:
     Tagger(category, engine=scripted).tag([{"title": "tea"}, {"title": "shoe"}])
 
