@@ -57,7 +57,7 @@ class Client:
     def tag(self, records: Any) -> Any:
         """Tag one record (a mapping of columns), many, or a DataFrame: as `Tagger.tag`."""
         if is_frame(records):
-            fields, written = _fields(self._send("GET", self._about).json())
+            fields, written = self._learn(self._send("GET", self._about))
             return with_tags(records, fields, list(self.stream(frame_rows(records, fields))), written=written)
         if isinstance(records, str):
             raise SettingsError(f"expected a record, found the text {records!r:.40}", hint="give {column: text}")
@@ -68,7 +68,7 @@ class Client:
     async def atag(self, records: Any) -> Any:
         """`tag` without blocking the event loop."""
         if is_frame(records):
-            fields, written = _fields((await self._asend("GET", self._about)).json())
+            fields, written = self._learn(await self._asend("GET", self._about))
             found = [t async for t in self.astream(frame_rows(records, fields))]
             return with_tags(records, fields, found, written=written)
         found = [t async for t in self.astream([records] if isinstance(records, Mapping) else records)]
@@ -78,7 +78,7 @@ class Client:
         """The taggings of many records, in order, a piece at a time."""
         for first, piece in (pieces := _Pieces(records)):
             if not self._version:  # before rows are answered: what cannot be learned then loses none
-                self._learn(self._send("GET", self._about).json())
+                self._learn(self._send("GET", self._about))
             try:
                 answer = self._send("POST", "/v1/tag:batch", json=self._body(first, piece))
             except _TooLargeError as error:
@@ -91,7 +91,7 @@ class Client:
         """`stream` without blocking the event loop."""
         for first, piece in (pieces := _Pieces(records)):
             if not self._version:  # before rows are answered: what cannot be learned then loses none
-                self._learn((await self._asend("GET", self._about)).json())
+                self._learn(await self._asend("GET", self._about))
             try:
                 answer = await self._asend("POST", "/v1/tag:batch", json=self._body(first, piece))
             except _TooLargeError as error:
@@ -102,7 +102,7 @@ class Client:
 
     def fields(self) -> list[str]:
         """The fields of the task."""
-        return _fields(self._send("GET", self._about).json())[0]
+        return self._learn(self._send("GET", self._about))[0]
 
     def close(self) -> None:
         """Close the connections of `tag`; `atag` closes its own."""
@@ -117,9 +117,11 @@ class Client:
     def _body(self, first: int, piece: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"task": self.task, "records": [_plain(row) for row in piece], "first": first, "seconds": self._seconds}
 
-    def _learn(self, told: Mapping[str, Any]) -> None:
-        """Keep what fields the task has, until an answer is of another version of it."""
+    def _learn(self, answer: httpx.Response) -> tuple[list[str], list[str]]:
+        """Keep what fields the task has, until an answer is of another version of it; and as for `_fields`."""
+        told = answer.json()
         self._version, self._fields = told["version"], tuple(told["fields"])
+        return _fields(told)
 
     def _tagging(self, line: Mapping[str, Any]) -> Tagging:
         """The tagging in a line; its fields are not known where the task has become another since they were asked."""
