@@ -22,11 +22,14 @@ class Evidence:
 
 
 def find(value: str, columns: Mapping[str, str]) -> Evidence | None:
-    """The first place where `value` stands, columns in order, whole words before parts of words."""
-    wanted, _ = _folded(value)
-    wanted = wanted.strip()
+    """The first place where `value` stands, columns in order: letter for letter as whole words; else as a reader
+    compares, whole words before parts of words."""
+    exact, wanted = value.strip(), _folded(value)[0].strip()
     if not wanted:
         return None
+    for column, text in columns.items():
+        if (at := next((at for at in _places(exact, text) if _whole(text, at, at + len(exact))), None)) is not None:
+            return Evidence(column, at, at + len(exact), exact)
     for column, text in columns.items():
         folded, origin = _folded(text)
         if (at := _place(wanted, folded)) is not None:
@@ -40,19 +43,13 @@ def same(first: str, second: str) -> bool:
     return _folded(first)[0].strip() == _folded(second)[0].strip()
 
 
-def verbatim(value: str, columns: Mapping[str, str]) -> bool:
-    """Whether `value` stands in a column letter for letter, as whole words; the amount of white space aside."""
-    wanted, texts = " ".join(value.split()), (" ".join(text.split()) for text in columns.values())
-    return any(_whole(text, at, at + len(wanted)) for text in texts for at in _places(wanted, text))
-
-
 def _place(wanted: str, text: str) -> int | None:
     places = list(_places(wanted, text))
     return next((at for at in places if _whole(text, at, at + len(wanted))), places[0] if places else None)
 
 
 def _places(wanted: str, text: str) -> Iterator[int]:
-    at = text.find(wanted) if wanted else -1
+    at = text.find(wanted)
     while at >= 0:
         yield at
         at = text.find(wanted, at + 1)

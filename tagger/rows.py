@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from tagger.confidence import Scores
 from tagger.errors import TaskError
-from tagger.evidence import find, same, verbatim
+from tagger.evidence import find, same
 from tagger.example import Example
 from tagger.grammar import value_text
 from tagger.plan import Ask
@@ -131,13 +131,10 @@ def _as_it_stands(field: FieldBase, scores: Scores, record: Record) -> Scores:
 
 
 def _standing(field: FieldBase, said: object, record: Record) -> str:
-    """A text as the record spells it; "" where it does not, or spells it so at some place, or what stands there is more
-    (a "2" is found in "½")."""
-    if not isinstance(said, str) or verbatim(said, record.values):
-        return ""
-    place = find(said, record.values)
+    """A text as the record spells it; "" where it does not, or what stands there is more (a "2" is found in "½")."""
+    place = find(said, record.values) if isinstance(said, str) else None
     spelled = " ".join(place.text.split()) if place else ""
-    return spelled if spelled and same(said, spelled) and _fits(field, spelled) else ""
+    return spelled if spelled and same(str(said), spelled) and _fits(field, spelled) else ""
 
 
 def _fits(field: FieldBase, value: str) -> bool:

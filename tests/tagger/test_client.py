@@ -100,7 +100,8 @@ def test_a_busy_service_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.method == "GET":
-            return httpx.Response(200, json={"version": line["task_version"], "fields": {"category": {"kind": "label"}}})
+            told = {"version": line["task_version"], "fields": {"category": {"kind": "label"}}}
+            return httpx.Response(200, json=told)
         asked.append(request)
         busy = httpx.Response(429, headers={"Retry-After": "0"}, json={"message": "busy"})
         return busy if len(asked) < 3 else httpx.Response(200, text=json.dumps(line) + "\n")

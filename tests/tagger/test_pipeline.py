@@ -171,3 +171,4 @@ def test_a_piece_that_stands_as_it_is_said_keeps_its_spelling(title: str, said: 
     tagging = Tagger(goods, engine=ScriptedEngine(lambda _: json.dumps({"brand": said}))).tag({"title": title})
 
     assert tagging.value("brand") == said
+    assert title[(proof := tagging.tags["brand"].evidence).start : proof.end] in (said, "㎏")  # type: ignore[union-attr]
