@@ -121,12 +121,13 @@ def _spans(task: Task, examples: Sequence[Example]) -> SpanPrior | None:
 
 def _as_it_stands(field: FieldBase, scores: Scores, record: Record) -> Scores:
     """Scores of pieces of the record's text, each spelled as it stands there: a model writes "led" of an LED lamp.
-    White space stays that of the model, which is shown no other."""
+    Of spellings that become one a single value has the sum; an item of a list, which may be said in both, the most."""
     model: dict[str, float] = {}
     for text, p in scores.model.items():
         spelled = _standing(field, json.loads(text), record)
         literal = _literal(spelled) if spelled else text
-        model[literal] = max(model.get(literal, 0.0), p)
+        before = model.get(literal, 0.0)
+        model[literal] = max(before, p) if takes_several(field) else before + p
     return replace(scores, model=model)
 
 

@@ -67,6 +67,16 @@ def test_a_text_that_most_answers_leave_out_is_left_out() -> None:
     assert tagging.tags["brand"].evidence is not None
 
 
+def test_votes_for_one_text_in_several_spellings_count_together() -> None:
+    task = Task.define("parts", Definition(about="parts", columns={"title": Column()}, fields={"part": TextField()}))
+    answers = iter(["led", "LED", "lamp"])
+    engine = ScriptedEngine(lambda prompt: json.dumps({"part": next(answers)}))
+
+    tag = Tagger(three_times(task), engine=engine).tag({"title": "LED lamp"}).tags["part"]
+
+    assert (tag.value, tag.probability) == ("LED", pytest.approx(2 / 3))
+
+
 def test_an_item_that_most_answers_leave_out_is_left_out() -> None:
     fields = {"parts": TextsField(), "traits": LabelsField(labels=["new", "red"])}
     task = Task.define("parts", Definition(about="parts", columns={"title": Column()}, fields=fields))
