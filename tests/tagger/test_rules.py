@@ -63,7 +63,7 @@ def test_a_synonym_is_said_and_the_evidence_stays_that_of_the_text(house: Path) 
         (4, 14, "ＤＡＲＫ  Blue"), (18, 19, "红"),
     ]  # fmt: skip
     assert tag.corrections == (
-        Correction("synonyms.colours", "ＤＡＲＫ  Blue", "navy"),
+        Correction("synonyms.colours", "ＤＡＲＫ Blue", "navy"),  # a value has single spaces
         Correction("synonyms.colours", "藏青", "navy"),
         Correction("synonyms.colours", "红", "red"),
     )

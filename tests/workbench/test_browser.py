@@ -16,7 +16,7 @@ from tests.workbench.conftest import CHROMIUM, Bench
 pytest.importorskip("playwright", reason="the browser's driver is missing: pip install playwright")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, WebSocketRoute, expect
 
 from tests.workbench.steps import made, made_of, picture, rewritten, table, tried
 
@@ -92,6 +92,29 @@ def test_what_is_wrong_is_said_while_one_types_with_its_line(
     page.get_by_role("button", name="Keep as version").click()
     expect(page.get_by_text(re.compile("unknown variable 'record.titel'")).last).to_be_visible()
     assert live(served.folder / "drinks") == 0
+
+
+def test_what_is_typed_before_the_page_is_connected_is_kept(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=False))
+    held: list[tuple[WebSocketRoute, str | bytes]] = []
+    typed = False
+
+    def hold(page_side: WebSocketRoute) -> None:
+        server = page_side.connect_to_server()
+        server.on_message(lambda said: page_side.send(said) if typed else held.append((page_side, said)))
+
+    page.route_web_socket(re.compile("socket.io"), hold)
+    page.goto(f"{served.url}/task/drinks/write")
+    page.get_by_label("What the model is told that this is about").fill("Drinks, said at once")
+    page.wait_for_timeout(500)  # the server has built all that it builds by itself
+    typed = True
+    for side, said in held:
+        side.send(said)
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    expect(page.get_by_label("What the model is told that this is about")).to_have_value("Drinks, said at once")
 
 
 def test_markup_in_a_product_text_is_shown_as_text(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:

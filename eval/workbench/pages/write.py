@@ -52,10 +52,10 @@ class Editor:
         with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-[3fr_2fr] gap-4 w-full items-start"):
             with ui.column().classes("gap-3 min-w-0 w-full"):
                 self._bar()
-                with ui.tabs(on_change=self._turn).props("align=left dense no-caps") as tabs:
+                with ui.tabs().props("align=left dense no-caps").classes("w-full") as tabs:
                     for name in PANELS:
                         ui.tab(name)
-                tabs.classes("w-full").value = self.panel
+                tabs.set_value(self.panel).on_value_change(self._turn)  # else what is typed at once is built away
                 self._told()
                 with ui.column().classes("sheet p-4 w-full gap-3"):
                     self._panel()
