@@ -70,8 +70,7 @@ class Meters:
             self._tokens.labels(task, kind).inc(getattr(found.tokens, kind))
         for name, tag in found.tags.items():
             self._chance.labels(task, name).observe(tag.probability)
-            if tag.abstained:
-                self._abstained.labels(task, name).inc()
+            self._abstained.labels(task, name).inc(tag.abstained)  # 0, too: a share of it is asked for
 
     def withheld(self, task: str, fields: Mapping[str, int]) -> None:
         """Count values that a blocklist has kept back."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import kubernetes_validate
 import promql_parser
 import pytest
 import yaml
@@ -114,6 +115,17 @@ def test_a_file_parses_and_says_first_what_it_is_for(name: str) -> None:
     if name.endswith(".yaml"):
         assert all(yaml.safe_load_all(text(name)))
     assert text(name).startswith("# ")
+
+
+def test_kubernetes_knows_all_that_stands_in_its_file() -> None:
+    own = [document for document in yaml.safe_load_all(text("kubernetes.yaml")) if document["kind"] != "PodMonitor"]
+
+    assert len(own) == 6  # a PodMonitor is the Prometheus Operator's
+    for document in own:
+        kubernetes_validate.validate(document, "1.37", strict=True)
+    own[1]["spec"]["template"]["spec"]["containers"][0]["imagePullPolice"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError, match="imagePullPolice"):
+        kubernetes_validate.validate(own[1], "1.37", strict=True)
 
 
 def test_every_metric_and_label_that_is_asked_for_is_exported(exported: dict[str, set[str]]) -> None:
