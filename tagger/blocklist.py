@@ -1,10 +1,10 @@
 """A person's list of words and texts in, out: which of its entries they hold, and answers without the values that do.
 
 The list is a text file, one entry a line; lines that begin with # are comments. Texts are compared as a reader does:
-case, width (NFKC), white space and characters that show nothing aside. An entry matches as a whole word, "gun" not in
-"begun" nor in "guns"; in scripts that put no spaces between words (Chinese, Japanese, Korean, Thai) it matches wherever
-it stands. Nothing else is guessed: inflections, other spellings, traditional beside simplified characters are entries
-of their own.
+case, width (NFKC), white space and characters that show nothing aside; a quantity as "9 mm" and as "9mm". An entry
+matches as a whole word, "gun" not in "begun" nor in "guns"; in scripts that put no spaces between words (Chinese,
+Japanese, Korean, Thai) it matches wherever it stands. Nothing else is guessed: inflections, other spellings,
+traditional beside simplified characters are entries of their own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _UNSPACED = (
 )
 _WITHIN = re.compile(f"[^\\W_{_UNSPACED}]{{2}}")
 """Two letters or digits of a script with spaces between words: no word ends between them."""
+_SHOWS_NOTHING = re.compile("[\u034f\u1160\u115f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0000-\U000e0fff]")
+"""What Unicode calls ignorable and no format (Cf): joiners, fillers, variation selectors."""
 _EXCERPT = 60
 _OTHERS = ("alternatives", "untraced", "corrections")
 """What a tag tells of values that it does not say."""
@@ -214,9 +216,12 @@ def _cited(evidence: Any) -> list[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The texts of a value: itself, those of a list, the unit of a quantity."""
+    """The texts of a value: itself, those of a list, a quantity as it is written, with a space before its unit and
+    without."""
     if isinstance(value, str):
         yield value
+    elif isinstance(value, Mapping) and {"value", "unit"} <= value.keys():
+        yield from (f"{value['value']:g}{space}{value['unit']}" for space in (" ", ""))
     elif isinstance(value, list | Mapping):
         for item in value.values() if isinstance(value, Mapping) else value:
             yield from _strings(item)
@@ -231,4 +236,4 @@ def _whole(text: str, start: int, end: int) -> bool:
 def _folded(text: str) -> str:
     """A text as a reader compares it; characters that only format (zero-width ones) are left out."""
     shown = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
-    return " ".join(shown.casefold().split())
+    return " ".join(_SHOWS_NOTHING.sub("", shown).casefold().split())

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from tagger.blocklist import load_blocklist
 from tagger.cli_options import BlocklistFile, EngineName, ModelName, ShotsFile, err, out
 from tagger.engines import open_engine
 from tagger.errors import SettingsError
@@ -46,7 +45,8 @@ def serve(
     try:
         from tagger.jobs import claim
         from tagger.keys import read_keys
-        from tagger.service import Service, Source
+        from tagger.origin import Origin
+        from tagger.service import Service
         from tagger.serving import serve as answer
     except ImportError as error:
         raise SettingsError(f"the service needs {error.name}", hint="pip install 'tagger[serve]'") from None
@@ -61,14 +61,17 @@ def serve(
     if mask and (seeing := [task.id for task in loaded if task.picture_columns]):
         told = f"personal data is found in texts, and task {seeing[0]} reads pictures"
         raise SettingsError(told, where="--mask", hint="serve that task by itself, without --mask")
-    if blocklist:
-        load_blocklist(blocklist)  # a mistake in it is found before a model loads
-    err.print(f"opening engine {engine} ...")
     adapters = any(task.definition.adapter for task in loaded)
     again = (lambda: read_keys(keys)) if keys else None
-    source = Source(tasks, lambda: open_engine(engine, model, adapters=adapters), again, shots, promise, blocklist)
-    opened = source.open()
-    service = Service({task.id: source.tagger(task, opened) for task in loaded}, known, source, jobs, mask)
+    origin = Origin(tasks, lambda: open_engine(engine, model, adapters=adapters), again, shots, promise, blocklist)
+    listed = origin.listed()  # a mistake in it is found before a model loads
+    err.print(f"opening engine {engine} ...")
+    opened = origin.open()
+    service = Service({task.id: origin.tagger(task, opened, listed) for task in loaded}, known, origin, jobs, mask)
+    err.print("reading what all prompts of a task share ...")
+    for tagger in service.taggers.values():
+        if (found := tagger.warm()).outcome in ("rejected", "failed"):
+            err.print(f"[bold]task {tagger.task.id} may not answer[/]: {escape(found.reason or '')}")
     err.print(f"serving {', '.join(service.taggers)} on http://{host}:{port} (Ctrl-C stops)", highlight=False)
     answer(service, host, port)
 

@@ -141,6 +141,12 @@ class Tagger:
         """`tag` without blocking the event loop."""
         return await asyncio.to_thread(self.tag, records)
 
+    def warm(self) -> Tagging:
+        """Ask once, about nothing, so that what all prompts share is read before somebody waits for it."""
+        columns = {name: column for name, column in self.task.columns.items() if column.kind == "text"}
+        values = {name: column.allowed[0] if column.allowed else "-" for name, column in columns.items()}
+        return self.tag_records([Record("warm", values)])[0]
+
     def tag_rows(self, rows: Sequence[Any]) -> list[Tagging]:
         """Tag rows as they come from a file; a row that is no record comes back rejected."""
         found = self.tag_records([read_record(row, self.task.columns, str(n)) for n, row in enumerate(rows, 1)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from tagger.closest import closest
@@ -170,7 +170,7 @@ def tagging_of(line: Mapping[str, Any], fields: tuple[str, ...] | None = None) -
     conflicts = tuple(
         Conflict(tuple(one["rules"]), tuple(one["fields"]), one["reason"]) for one in line.get("conflicts", ())
     )
-    tokens = Tokens(**line["tokens"])
+    tokens = _known(Tokens, line["tokens"])
     return Tagging(line["id"], line["outcome"], tags, made, line.get("reason"), tokens, conflicts, fields)
 
 
@@ -183,17 +183,22 @@ def _read(tag: Mapping[str, Any]) -> Tag:
     return Tag(
         value=value,
         probability=tag["probability"],
-        evidence=Evidence(**proof) if isinstance(proof, dict) else None,
+        evidence=_known(Evidence, proof) if isinstance(proof, dict) else None,
         inferred=tag.get("inferred", False),
         abstained=tag.get("abstained", False),
-        alternatives=tuple(Alternative(**other) for other in tag.get("alternatives", ())),
-        evidences=() if several else tuple(Evidence(**place) if place else None for place in places),
-        proofs=tuple(tuple(Evidence(**place) for place in each) for each in several),
-        untraced=tuple(Untraced(**one) for one in tag.get("untraced", ())),
+        alternatives=tuple(_known(Alternative, other) for other in tag.get("alternatives", ())),
+        evidences=() if several else tuple(_known(Evidence, place) if place else None for place in places),
+        proofs=tuple(tuple(_known(Evidence, place) for place in each) for each in several),
+        untraced=tuple(_known(Untraced, one) for one in tag.get("untraced", ())),
         each=each,
-        corrections=tuple(Correction(**one) for one in tag.get("corrections", ())),
+        corrections=tuple(_known(Correction, one) for one in tag.get("corrections", ())),
         withheld=tag.get("withheld"),
     )
+
+
+def _known(part: type[Any], told: Mapping[str, Any]) -> Any:
+    """A part of a tagging; what is told beside, by a newer service, is left."""
+    return part(**{one.name: told[one.name] for one in fields(part) if one.name in told})
 
 
 def _tag(tag: Tag) -> dict[str, Any]:

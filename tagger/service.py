@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import product
@@ -23,18 +23,19 @@ from limits.aio.strategies import MovingWindowRateLimiter
 
 from tagger.baseline import Baseline, Window, baseline_file, load_baseline
 from tagger.batching import Batcher, BusyError
+from tagger.blocklist import Blocklist
 from tagger.drift import Kind, compare
-from tagger.engines.base import Completion, Engine, EngineInfo, Request
+from tagger.engines.base import Engine
 from tagger.errors import EngineError, TaggerError
 from tagger.faults import RefusedError
 from tagger.jobs import Jobs
 from tagger.keys import Key, Keys
 from tagger.masking import masked, restored
 from tagger.meters import Meters
+from tagger.origin import Lost, Origin
 from tagger.pipeline import Tagger
 from tagger.record import Record, Rejected, read_record
 from tagger.result import Tagging
-from tagger.task import Task
 
 _LOG = logging.getLogger(__name__)
 ANYONE = Key(name="anyone", hash="0" * 64)
@@ -45,47 +46,15 @@ PAUSE = 5.0
 """Seconds until a job asks again whose key has no more records this minute, and until a lost engine is opened again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where tasks, engine and keys come from, so that they can be read and opened again."""
-
-    tasks: Sequence[str]
-    """Names of shipped tasks, or folders."""
-    open: Callable[[], Engine]
-    keys: Callable[[], Keys] | None = None
-    shots: Path | None = None
-    promise: float | None = None
-    blocklist: Path | None = None
-    """All three as a Tagger takes them."""
-
-    def tagger(self, task: str | Task, engine: Engine) -> Tagger:
-        """One of the tasks on an engine; raises TaggerError as a Tagger does."""
-        return Tagger(task, engine=engine, shots=self.shots, promise=self.promise, blocklist=self.blocklist)
-
-
-class Lost:
-    """In the place of an engine that could not be opened again yet."""
-
-    def __init__(self, info: EngineInfo) -> None:
-        self.info = info
-
-    def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Raises EngineError."""
-        raise EngineError("it is lost", hint="it is opened again when it is asked; the log says what it lacks")
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
 @dataclass
 class Service:
-    """Tasks on one engine. Without `keys` whoever reaches the service may ask it; without a `source` tasks stay as they
-    are, and an engine that has died stays dead. `folder` is where jobs are kept; `mask` keeps personal data out of
-    prompts (masking.py)."""
+    """Tasks on one engine. Without `keys` whoever reaches the service may ask it; without an `origin` tasks stay as
+    they are, and an engine that has died stays dead. `folder` is where jobs are kept; `mask` keeps personal data out
+    of prompts (masking.py)."""
 
     taggers: dict[str, Tagger]
     keys: Keys | None = None
-    source: Source | None = None
+    origin: Origin | None = None
     folder: Path | None = None
     mask: bool = False
     most_waiting: int = 4096
@@ -100,6 +69,7 @@ class Service:
     """Held while tasks are read or the engine is opened again."""
     _due: float = field(init=False, default=0.0)
     """When a lost engine may be opened again."""
+    _listed: Blocklist | None = field(init=False)
     _served: WeakSet[Tagger] = field(init=False)
     """All that may still be asked: jobs go on with the tagger that they have begun with."""
     _seen: dict[str, tuple[Baseline, Window]] = field(init=False)
@@ -107,6 +77,7 @@ class Service:
     def __post_init__(self) -> None:
         self.batcher = Batcher(self.most_waiting, self.meters.batch, self.revive)
         self._served = WeakSet(self.taggers.values())
+        self._listed = next((tagger.blocklist for tagger in self.taggers.values()), None)
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._answers = TTLCache(REMEMBERED, HOURS * 3600)
         self._seen = {name: seen for name, tagger in self.taggers.items() if (seen := _watched(tagger))}
@@ -216,16 +187,22 @@ class Service:
     def reload(self) -> list[str]:
         """Read the keys again, and all tasks with their adapters, calibrations and blocklist; why some could not be:
         they stay as they were."""
-        assert self.source
+        assert self.origin
         troubles = []
         with self._changing:
             try:
-                self.keys = self.source.keys() if self.source.keys else self.keys
+                self.keys = self.origin.keys() if self.origin.keys else self.keys
             except TaggerError as error:
                 troubles.append(f"the keys stay as they were: {error}")
-            for name in self.source.tasks:
+            try:
+                self._listed = self.origin.listed()
+            except TaggerError as error:
+                troubles.append(f"the blocklist stays as it was: {error}")
+            for tagger in self._served:  # whatever becomes of its task
+                tagger.blocklist = self._listed
+            for name in self.origin.tasks:
                 try:
-                    tagger = self.source.tagger(name, self._engine)
+                    tagger = self.origin.tagger(name, self._engine, self._listed)
                     seen = _watched(tagger)
                 except TaggerError as error:
                     troubles.append(f"task {name} stays as it was: {error}")
@@ -247,13 +224,13 @@ class Service:
         with self._changing:
             if self._engine is not dead:
                 return True  # somebody else has done it
-            if self.source is None or monotonic() < self._due:
+            if self.origin is None or monotonic() < self._due:
                 return False
             self._put(Lost(dead.info))  # so that whoever is still in the dead one sees that it is
             with suppress(Exception):  # it is dead: how it takes being closed is all one
                 dead.close()
             try:
-                self._put(self.source.open())
+                self._put(self.origin.open())
             except TaggerError as error:
                 self._due = monotonic() + PAUSE
                 _LOG.error("the engine cannot be opened again: %s", error)

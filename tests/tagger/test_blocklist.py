@@ -37,6 +37,7 @@ def listed(folder: Path, text: str) -> Blocklist:
         ("gun", "玩具gun模型", True),  # Chinese puts no spaces
         ("gun", "ｇｕｎ", True),  # full width
         ("GUN", "g\u200bun", True),  # a character that shows nothing
+        ("gun", "g\u034fu\ufe0fn", True),  # nor do these
         ("hunting  knife", "Hunting\tKnife, 9 in", True),
         ("C++", "learn c++ fast", True),
         ("枪支", "仿真枪支模型", True),
@@ -99,14 +100,20 @@ def test_lists_quantities_and_alternatives_are_looked_through(tmp_path: Path) ->
     said = answer(
         traits={"value": ["new", "gun"], "probability": 0.9, "probabilities": [0.9, 0.8]},
         volume={"value": {"value": 2, "unit": "gun"}, "probability": 0.9},
+        length={"value": {"value": 9.0, "unit": "mm"}, "probability": 0.9},
+        width={"value": {"value": 12, "unit": "mm"}, "probability": 0.9},
+        weight={"value": {"value": 19, "unit": "mm"}, "probability": 0.9},
         kind={"value": "toy", "probability": 0.7, "alternatives": [{"value": "gun", "probability": 0.2}]},
         sure={"value": True, "probability": 1.0},
     )
 
-    kept, lost = screened(said, listed(tmp_path, "gun"))
+    kept, lost = screened(said, listed(tmp_path, "gun\n9 mm\n12MM"))
 
-    assert lost == ["traits", "volume", "kind (alternatives)"]
-    assert [kept["tags"][name]["value"] for name in kept["tags"]] == [None, None, "toy", True]
+    assert lost == ["traits", "volume", "length", "width", "kind (alternatives)"]
+    assert [kept["tags"][name]["value"] for name in ("traits", "volume", "length", "width", "kind", "sure")] == [
+        None, None, None, None, "toy", True
+    ]  # fmt: skip
+    assert kept["tags"]["weight"] == said["tags"]["weight"]
     assert kept["tags"]["kind"]["withheld"] == "other values withheld, on the blocklist (list.txt)"
     assert "alternatives" not in kept["tags"]["kind"]
 
@@ -259,7 +266,7 @@ def test_a_task_is_screened_text_by_text(shop: Path, tmp_path: Path) -> None:
         ("/prompt.jinja, with what it includes, line 2", "Describe it.", 3),
         ("/examples.jsonl, example 1", "Acme 红茶 250 ml", 2),
         ("/examples.jsonl, example 1", "gift", 1),
-        ("/examples.jsonl, example 1", "ml", 4),
+        ("/examples.jsonl, example 1", "250 ml", 4),
     ]
 
 

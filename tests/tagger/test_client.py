@@ -44,6 +44,20 @@ def test_a_tagging_reads_back_as_it_was(shop: Path) -> None:
     assert {tagging.outcome for tagging in again} == {"tagged", "rejected"}
 
 
+def test_what_a_newer_service_tells_beside_is_left(shop: Path) -> None:
+    engine = ScriptedEngine(lambda _: {"tea": 0.6, "coffee": 0.4})
+    line = Tagger(load_task(str(shop)), engine=engine).tag({"title": "Acme 红茶"}).to_dict()
+    newer = json.loads(json.dumps(line))
+    newer["tokens"]["paid"] = 3
+    for tag in newer["tags"].values():
+        for part in (tag.get("evidence"), *tag.get("alternatives", ())):
+            if isinstance(part, dict):
+                part["page"] = 1
+
+    assert newer != line
+    assert tagging_of(newer) == tagging_of(line)
+
+
 def test_one_many_and_a_frame_come_back_as_from_a_tagger(at: str) -> None:
     here, records = Tagger("category", engine="scripted"), [{"title": "Tea"}, {"title": ""}]
     frame = pd.DataFrame({"title": ["Tea", None]})

@@ -17,7 +17,7 @@ from tagger.engines.base import Completion, Constraint, Step
 from tagger.errors import ConstraintError, FieldError
 from tagger.record import Column
 from tagger.schema import TextField, TextsField
-from tagger.task import Task
+from tagger.task import Task, task_names
 from tests.tagger.conftest import FixedEngine
 
 
@@ -57,6 +57,16 @@ def test_what_an_engine_says_decides_the_outcome(completion: Completion, outcome
     assert tagging.outcome == outcome
     assert tagging.value("category") == ("Tea" if outcome == "tagged" else None)
     assert (reason or "") in (tagging.reason or "")
+
+
+@pytest.mark.parametrize("name", task_names())
+def test_every_shipped_task_can_be_warmed(name: str) -> None:
+    tagger = Tagger(name, engine=ScriptedEngine())
+
+    found = tagger.warm()
+
+    assert found.outcome in ("tagged", "abstained")
+    assert tagger.engine.history  # type: ignore[attr-defined]
 
 
 def test_a_field_without_a_value_has_none_and_one_that_the_task_does_not_have_is_an_error(shop: Path) -> None:

@@ -20,7 +20,8 @@ from tagger.baseline import Baseline, Window, baseline_file, save_baseline
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
 from tagger.keys import Key, Keys, digest, entry, new_key, read_keys
-from tagger.service import Service, Source
+from tagger.origin import Origin
+from tagger.service import Service
 from tests.tagger.test_server import Slow, asked, running, service
 
 TEA = {"task": "category", "record": {"title": "Tea bags"}}
@@ -86,8 +87,8 @@ def test_an_engine_that_dies_under_load_is_opened_again_and_everyone_answered() 
         return opened[-1]
 
     dying = Dying(Slow())
-    source = Source((), open_again)
-    found = Service({"category": Tagger("category", engine=dying)}, source=source)
+    origin = Origin((), open_again)
+    found = Service({"category": Tagger("category", engine=dying)}, origin=origin)
     records = [{"title": f"Tea {n}"} for n in range(300)]
     with asked(found) as client:
         answer = client.post("/v1/tag:batch", json={"task": "category", "records": records})
@@ -106,7 +107,7 @@ def test_an_engine_that_cannot_be_opened_at_once_is_opened_when_it_can(monkeypat
             raise SettingsError("the server lists another model")
         return Slow()
 
-    found = Service({"category": Tagger("category", engine=Dying(Slow()))}, source=Source((), open_again))
+    found = Service({"category": Tagger("category", engine=Dying(Slow()))}, origin=Origin((), open_again))
     with asked(found) as client:
         statuses = [(client.post("/v1/tag", json=TEA).status_code, client.get("/readyz").status_code) for _ in range(4)]
 
@@ -146,7 +147,7 @@ def test_not_even_the_body_of_a_stranger_is_read() -> None:
 
 
 def changed(folder: Path, engine: ScriptedEngine) -> Service:
-    return Service({folder.name: Tagger(folder, engine=engine)}, source=Source((str(folder),), lambda: engine))
+    return Service({folder.name: Tagger(folder, engine=engine)}, origin=Origin((str(folder),), lambda: engine))
 
 
 def test_tasks_are_read_again_and_a_broken_one_stays_as_it_was(shop: Path) -> None:
@@ -170,8 +171,8 @@ def test_keys_are_read_again_and_a_broken_file_keeps_those_there_are(shop: Path,
     file, texts = tmp_path / "keys.toml", [new_key(), new_key()]
     lines = [entry(Key(name=name, hash=digest(text))) for name, text in zip(("a", "b"), texts, strict=True)]
     file.write_text(lines[0], "utf-8")
-    source = Source((str(shop),), ScriptedEngine, lambda: read_keys(file))
-    found = Service({"shop": Tagger(shop, engine=ScriptedEngine())}, read_keys(file), source)
+    origin = Origin((str(shop),), ScriptedEngine, lambda: read_keys(file))
+    found = Service({"shop": Tagger(shop, engine=ScriptedEngine())}, read_keys(file), origin)
     seen = []
     with asked(found) as client:
         for content in (lines[0], lines[1], "[[key"):
@@ -187,8 +188,8 @@ def test_keys_are_read_again_and_a_broken_file_keeps_those_there_are(shop: Path,
 def test_tasks_that_are_read_again_keep_their_labelled_rows(shop: Path, tmp_path: Path) -> None:
     example = json.loads((shop / "examples.jsonl").read_text("utf-8"))
     (tmp_path / "rows.jsonl").write_text(json.dumps({**example["record"], "answer": example["answer"]}), "utf-8")
-    source = Source((str(shop),), ScriptedEngine, shots=tmp_path / "rows.jsonl")
-    found = Service({"shop": source.tagger(str(shop), ScriptedEngine())}, source=source)
+    origin = Origin((str(shop),), ScriptedEngine, shots=tmp_path / "rows.jsonl")
+    found = Service({"shop": origin.tagger(str(shop), ScriptedEngine(), None)}, origin=origin)
     before = found.taggers["shop"]
 
     assert found.reload() == []
@@ -202,7 +203,7 @@ def test_of_several_tasks_the_sound_ones_are_read_again(shop: Path, tmp_path: Pa
     shutil.copytree(shop, other)
     engine = ScriptedEngine()
     taggers = {folder.name: Tagger(folder, engine=engine) for folder in (shop, other)}
-    found = Service(taggers, source=Source((str(shop), str(other)), lambda: engine))
+    found = Service(taggers, origin=Origin((str(shop), str(other)), lambda: engine))
     before = {name: tagger.task.version for name, tagger in taggers.items()}
     (shop / "prompt.jinja").write_text("{% block", "utf-8")
     prompt = other / "prompt.jinja"
@@ -251,8 +252,8 @@ def test_the_audit_log_says_who_asked_for_what_and_no_product_text(caplog: pytes
 def screening(folder: Path, entry: str, engine: ScriptedEngine) -> Service:
     """A service that keeps back what is in the file list.txt, now an `entry`."""
     (folder / "list.txt").write_text(entry, "utf-8")
-    source = Source(("category",), lambda: engine, blocklist=folder / "list.txt")
-    return Service({"category": source.tagger("category", engine)}, source=source)
+    origin = Origin(("category",), lambda: engine, blocklist=folder / "list.txt")
+    return Service({"category": origin.tagger("category", engine, origin.listed())}, origin=origin)
 
 
 def test_values_on_the_blocklist_go_out_by_no_route_and_are_counted(
@@ -294,8 +295,23 @@ def test_another_blocklist_is_for_old_answers_too_and_a_broken_one_changes_nothi
     assert seen == ["Tea", None, None, None]
     assert engine.sizes == [1]  # what was answered is kept whole
     assert [len(each) for each in troubles] == [0, 0, 1, 1]
-    assert troubles[2][0].startswith("task category stays as it was: ")
+    assert troubles[2][0].startswith("the blocklist stays as it was: ")
     assert "the blocklist holds no entry" in troubles[2][0]
+
+
+def test_a_task_that_cannot_be_read_again_heeds_the_new_blocklist(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("nothing", "utf-8")
+    origin = Origin((str(shop),), ScriptedEngine, blocklist=tmp_path / "list.txt")
+    found = Service({"shop": origin.tagger(str(shop), ScriptedEngine(), origin.listed())}, origin=origin)
+    (shop / "prompt.jinja").write_text("{% block", "utf-8")
+    (tmp_path / "list.txt").write_text("gift", "utf-8")
+
+    (trouble,) = found.reload()
+
+    assert "task" in trouble
+    listed = found.taggers["shop"].blocklist
+    assert listed is not None
+    assert listed.line("a gift") == 1
 
 
 def test_logs_are_lines_of_json_with_the_id_of_the_request(tmp_path: Path) -> None:
