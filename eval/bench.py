@@ -63,10 +63,10 @@ class Setting:
 
 SETTINGS = (
     Setting("category", 0, 0, 24, "abcde"),
-    Setting("category", 60, 0, 8, "abcde"),
-    Setting("category", 0, 3, 24, "abcde"),
-    Setting("ae-110k", 0, 0, 24, "cde", "dense"),  # what dev rows chose without examples (plans/no-rows)
-    Setting("ae-110k", 0, 10, 24, "cde"),
+    Setting("category", 60, 0, 4, "abcde"),
+    Setting("category", 0, 3, 12, "abcde"),
+    Setting("ae-110k", 0, 0, 8, "cde", "dense"),  # what dev rows chose without examples (plans/no-rows)
+    Setting("ae-110k", 0, 10, 8, "cde"),
 )
 ROUNDS = 2
 

@@ -83,46 +83,35 @@ def read_record(
     then its `names`. Unused keys of the row are ignored. `where` is what errors call the row. Pictures may be named by
     their paths below `folder`; without one they have to stand in the row themselves.
     """
-    where = where or f"row {name}"
+    where, mapping = where or f"row {name}", mapping or {}
     if not isinstance(row, Mapping):
         return Rejected(name, f"expected an object with columns, found {_shown(row)}", where)
-    identity = row.get((mapping or {}).get(ID, ID))
+    identity = row.get(mapping.get(ID, ID))
     if isinstance(identity, float) and identity.is_integer():  # how tables hold whole numbers beside absent ones
         identity = int(identity)
     if isinstance(identity, bool | list | dict):
         return Rejected(name, f"expected a text or a number as id, found {_shown(identity)}", where)
-    record_id = name if identity is None or identity == "" or identity != identity else str(identity)
-    record_id = printable(record_id)
+    record_id = printable(name if identity is None or identity == "" or identity != identity else str(identity))
     values: dict[str, str] = {}
     pictures: dict[str, Picture] = {}
     for name, column in columns.items():
-        key = column_key(row, name, column, mapping or {})
+        key = column_key(row, name, column, mapping)
         value = row.get(key) if key is not None else None
-        if value is None or (isinstance(value, str) and not value.strip()):
-            if column.required and key is None:
-                found = ", ".join(map(str, row)) or "nothing"
-                return Rejected(
-                    record_id, f"no column {(mapping or {}).get(name, name)!r} (the row has: {found})", where
-                )
-            if column.required:
-                wanted = "text" if column.kind == "text" else "picture"
-                return Rejected(record_id, f"the {wanted} is empty", f"{where}, column {key!r}")
-            if column.kind == "text":
-                values[name] = ""
-            continue
-        if column.kind == "image":
+        absent, place = value is None or (isinstance(value, str) and not value.strip()), f"{where}, column {key!r}"
+        if absent and column.required and key is None:
+            found = ", ".join(map(str, row)) or "nothing"
+            return Rejected(record_id, f"no column {mapping.get(name, name)!r} (the row has: {found})", where)
+        if absent and column.required:
+            return Rejected(record_id, f"the {'text' if column.kind == 'text' else 'picture'} is empty", place)
+        if column.kind == "text":
+            if not absent and (wrong := _wrong_text(value, column)):
+                return Rejected(record_id, wrong, place)
+            values[name] = "" if absent else str(value)
+        elif not absent:
             try:
                 pictures[name] = read_picture(value, folder)
             except UnreadableError as error:
-                return Rejected(record_id, str(error), f"{where}, column {key!r}")
-            continue
-        if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
-            reason = f"expected text, found {_shown(value)}"
-            return Rejected(record_id, reason, f"{where}, column {key!r}")
-        text = str(value)
-        if wrong := _wrong_text(text, column):
-            return Rejected(record_id, wrong, f"{where}, column {key!r}")
-        values[name] = text
+                return Rejected(record_id, str(error), place)
     return Record(record_id, values, pictures)
 
 
@@ -138,7 +127,10 @@ def column_key(row: Mapping[str, Any], name: str, column: Column, mapping: Mappi
     return next((key for key in (name, *column.names) if key in row), None)
 
 
-def _wrong_text(text: str, column: Column) -> str | None:
+def _wrong_text(value: Any, column: Column) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float) or value != value:
+        return f"expected text, found {_shown(value)}"
+    text = str(value)
     if len(text) > column.max_chars:
         return f"text of {len(text):,} characters; at most {column.max_chars:,} are read"
     if (place := text.find("\0")) >= 0:
