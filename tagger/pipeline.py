@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -151,6 +152,12 @@ class Tagger:
         """Tag rows as they come from a file; a row that is no record comes back rejected."""
         found = self.tag_records([read_record(row, self.task.columns, str(n)) for n, row in enumerate(rows, 1)])
         return [self.kept_back(tagging)[0] for tagging in found]
+
+    def heeding(self, blocklist: Blocklist | None) -> Tagger:
+        """The same tagger, by another blocklist."""
+        found = copy(self)
+        found.blocklist = blocklist
+        return found
 
     def kept_back(self, tagging: Tagging) -> tuple[Tagging, list[str]]:
         """A tagging as it may go out, and the fields of which the blocklist has withheld something."""

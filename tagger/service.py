@@ -198,8 +198,12 @@ class Service:
                 self._listed = self.origin.listed()
             except TaggerError as error:
                 troubles.append(f"the blocklist stays as it was: {error}")
-            for tagger in self._served:  # whatever becomes of its task
-                tagger.blocklist = self._listed
+            for (
+                name,
+                tagger,
+            ) in self.taggers.items():  # whatever becomes of its task; a job keeps the list it began with
+                self.taggers[name] = tagger.heeding(self._listed)
+                self._served.add(self.taggers[name])
             for name in self.origin.tasks:
                 try:
                     tagger = self.origin.tagger(name, self._engine, self._listed)
