@@ -173,7 +173,7 @@ def _texts(task: Task) -> Iterator[tuple[str, str]]:
         for key, text in _of_field(name, field):
             yield f"{settings}: fields.{name}{key}", text
     for number, line in enumerate(task.template_source.splitlines(), start=1):
-        yield f"{task.place('prompt.jinja')}, with what it includes, line {number}", line
+        yield f"{task.template_place}, with what it includes, line {number}", line
     for number, example in enumerate(task.examples, start=1):
         for text in _of_example(example):
             yield f"{task.place('examples.jsonl')}, example {number}", text

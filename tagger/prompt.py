@@ -83,7 +83,7 @@ def render_head(task: Task, ask: Ask, fields: Mapping[str, FieldBase], shots: It
         "codes": _codes(ask, fields),
         "shortlist": ask.shortlist > 0 or ask.form == "levels",
     }
-    instruction = render_block(task.template, "instruction", context, task.place("prompt.jinja"))
+    instruction = render_block(task.template, "instruction", context, task.template_place)
     return Head(instruction, tuple(turn(task, ask, fields, shot) for shot in shots))
 
 
@@ -121,7 +121,7 @@ def _record(task: Task, record: Record, candidates: Sequence[str] = ()) -> str:
     places = {name: f"(picture {number})" for number, name in enumerate(record.pictures, 1)}
     shown |= {name: places.get(name, "") for name in task.picture_columns}
     context = {"record": shown, "candidates": list(candidates)}
-    return render_block(task.template, "record", context, task.place("prompt.jinja"))
+    return render_block(task.template, "record", context, task.template_place)
 
 
 def _codes(ask: Ask, fields: Mapping[str, FieldBase]) -> dict[str, str]:

@@ -139,9 +139,7 @@ class Questions:
 def limited(fields: Mapping[str, FieldBase], limit: Limits) -> dict[str, FieldBase]:
     """The fields with only those labels that rules leave."""
     return {
-        name: field.model_copy(update={"labels": {label: field.labels[label] for label in limit[name]}})
-        if name in limit and isinstance(field, ClosedField)
-        else field
+        name: field.among(limit[name]) if name in limit and isinstance(field, ClosedField) else field
         for name, field in fields.items()
     }
 

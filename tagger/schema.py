@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from pydantic import Field as Setting
@@ -68,6 +69,12 @@ class ClosedField(FieldBase):
             seen[folded] = label
         return labels
 
+    def among(self, labels: Iterable[str]) -> Self:
+        """This field with these of its labels alone, in their order."""
+        found = self.model_copy(update={"labels": {label: self.labels[label] for label in labels}})
+        found.__dict__.pop("closed", None)  # pydantic copies what has been worked out, too
+        return found
+
     def _unknown(self, value: Any) -> str | None:
         if isinstance(value, str) and value in self.labels:
             return None
@@ -80,7 +87,7 @@ class LabelField(ClosedField):
     kind: Literal["label"] = "label"
     required: bool = True
 
-    @property
+    @cached_property
     def closed(self) -> Mapping[str, Any]:
         return dict(zip(self.labels, self.labels, strict=True))
 
@@ -110,7 +117,7 @@ class PathField(ClosedField):
     kind: Literal["path"] = "path"
     required: bool = True
 
-    @property
+    @cached_property
     def closed(self) -> Mapping[str, Any]:
         return dict(zip(self.labels, self.labels, strict=True))
 
@@ -189,7 +196,7 @@ class BooleanField(FieldBase):
 
     kind: Literal["boolean"] = "boolean"
 
-    @property
+    @cached_property
     def closed(self) -> Mapping[str, Any]:
         return {"true": True, "false": False}
 
@@ -204,7 +211,7 @@ class ScoreField(FieldBase):
     low: int = 1
     high: int = 5
 
-    @property
+    @cached_property
     def closed(self) -> Mapping[str, Any]:
         return {str(score): score for score in range(self.low, self.high + 1)}
 

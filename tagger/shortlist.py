@@ -87,8 +87,7 @@ def narrowed(fields: Mapping[str, FieldBase], candidates: Sequence[str]) -> dict
     ((name, field),) = fields.items()
     if not isinstance(field, LabelField | PathField):
         return dict(fields)
-    labels = {label: field.labels[label] for label in candidates}
-    return {name: field.model_copy(update={"labels": labels})}
+    return {name: field.among(candidates)}
 
 
 def _reciprocal(scores: np.ndarray) -> np.ndarray:

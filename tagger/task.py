@@ -99,6 +99,11 @@ class Task:
         ask = partial(asked_fields, self.definition)
         return read_examples(path, self.columns, ask, self.definition.gold)
 
+    @cached_property
+    def template_place(self) -> str:
+        """Where its template lies, for error messages."""
+        return self.place("prompt.jinja")
+
     def place(self, file: str) -> str:
         """Where a file of this task lies, for error messages."""
         return str(self.folder / file) if self.folder else f"task {self.id!r}, {file}"

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 
 from tagger import ScriptedEngine, Tagger
 from tagger.errors import TaskError
+from tagger.schema import ClosedField, LabelField, PathField
 from tagger.task import Task, load_task, task_names
 from tagger.template import environment, render_block
 
@@ -348,3 +349,15 @@ def test_every_wrong_line_of_the_examples_is_named(shop: Path) -> None:
 
     with pytest.raises(TaskError, match=r"examples\.jsonl:1: not a record of this task.*\n.*:2: not a line of JSON"):
         load_task(shop)
+
+
+@pytest.mark.parametrize("kind", [LabelField, PathField])
+def test_a_field_among_some_of_its_labels_knows_those_alone(kind: type[ClosedField]) -> None:
+    field = kind(labels={"tea": "leaves", "coffee": "beans", "cocoa": ""})  # type: ignore[arg-type]
+    assert list(field.closed or ()) == ["tea", "coffee", "cocoa"]
+
+    fewer = field.among(["coffee", "tea"])
+
+    assert list(fewer.closed or ()) == ["coffee", "tea"]
+    assert fewer == kind(labels={"coffee": "beans", "tea": "leaves"})
+    assert fewer.problem("cocoa")
