@@ -146,7 +146,8 @@ def best_f1(judged: Sequence[Verdict]) -> float:
     labelled = sum(v.gold is not None for v in judged)
     right = np.cumsum([v.correct for v in order])
     f1 = 2 * right / (np.arange(1, len(order) + 1) + labelled)
-    return order[int(np.argmax(f1))].p if order else 0.0
+    last = [n for n, v in enumerate(order) if n + 1 == len(order) or order[n + 1].p < v.p]  # equals come in together
+    return order[max(last, key=f1.__getitem__)].p if order else 0.0
 
 
 def _calibration(run: Run, judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> Calibration:

@@ -193,10 +193,10 @@ def pseudo(
 ) -> None:
     """Take sure answers as train rows: for --data or --new, refused where rows judge."""
     from finetune.active import read_tags
-    from finetune.pseudo import pseudo_rows, refuse_uncalibrated
+    from finetune.pseudo import pseudo_rows, refuse_unfit
 
-    refuse_uncalibrated(tags)
     loaded = load_task(task)
+    refuse_unfit(tags, loaded)
     lines = list(pseudo_rows(records(file, loaded.columns), read_tags(tags, loaded.id), least))
     _write_lines(path, lines)
     out.print(f"{len(lines)} pseudo-labelled rows: {path}", highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ from typing import Any
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.result import Tagging, line_of, tagging_of
-from tagger.schema import ClosedField, FieldBase, NumberField
+from tagger.schema import ClosedField, FieldBase, NumberField, plain_number
 from tagger.task import Task
 
 _UNSPACED = (
@@ -91,6 +91,8 @@ def load_blocklist(path: Path) -> Blocklist:
         raise SourceError("no such blocklist", where=str(path))
     try:
         lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror}", where=str(path)) from None
     except UnicodeDecodeError as error:
         raise SourceError(f"not UTF-8: {error}", where=str(path)) from None
     entries: dict[str, int] = {}
@@ -216,15 +218,19 @@ def _cited(evidence: Any) -> list[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The texts of a value: itself, those of a list, a quantity as it is written, with a space before its unit and
-    without."""
+    """The texts of a value: itself, those of a list, a number as it is written, a quantity with a space before its
+    unit and without."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping) and {"value", "unit"} <= value.keys():
-        yield from (f"{value['value']:g}{space}{value['unit']}" for space in (" ", ""))
+        yield from (f"{plain_number(value['value'])}{space}{value['unit']}" for space in (" ", ""))
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield plain_number(value)
     elif isinstance(value, list | Mapping):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _strings(item)
+        parts = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, item in parts:
+            if name != "probability":
+                yield from _strings(item)
 
 
 def _whole(text: str, start: int, end: int) -> bool:
@@ -235,5 +241,7 @@ def _whole(text: str, start: int, end: int) -> bool:
 
 def _folded(text: str) -> str:
     """A text as a reader compares it; characters that only format (zero-width ones) are left out."""
-    shown = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
-    return " ".join(_SHOWS_NOTHING.sub("", shown).casefold().split())
+    for _ in range(2):  # an accent behind a character that shows nothing is joined to its letter once that is gone
+        text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
+        text = _SHOWS_NOTHING.sub("", text)
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())

@@ -57,8 +57,8 @@ class Client:
     def tag(self, records: Any) -> Any:
         """Tag one record (a mapping of columns), many, or a DataFrame: as `Tagger.tag`."""
         if is_frame(records):
-            fields, written = self._learn(self._send("GET", self._about))
-            return with_tags(records, fields, list(self.stream(frame_rows(records, fields))), written=written)
+            told = self._learn(self._send("GET", self._about))
+            return _framed(records, told, list(self.stream(_rows(records, told))))
         if isinstance(records, str):
             raise SettingsError(f"expected a record, found the text {records!r:.40}", hint="give {column: text}")
         if isinstance(records, Mapping):
@@ -68,9 +68,8 @@ class Client:
     async def atag(self, records: Any) -> Any:
         """`tag` without blocking the event loop."""
         if is_frame(records):
-            fields, written = self._learn(await self._asend("GET", self._about))
-            found = [t async for t in self.astream(frame_rows(records, fields))]
-            return with_tags(records, fields, found, written=written)
+            told = self._learn(await self._asend("GET", self._about))
+            return _framed(records, told, [t async for t in self.astream(_rows(records, told))])
         found = [t async for t in self.astream([records] if isinstance(records, Mapping) else records)]
         return found[0] if isinstance(records, Mapping) else found
 
@@ -102,7 +101,7 @@ class Client:
 
     def fields(self) -> list[str]:
         """The fields of the task."""
-        return self._learn(self._send("GET", self._about))[0]
+        return list(self._learn(self._send("GET", self._about))["fields"])
 
     def close(self) -> None:
         """Close the connections of `tag`; `atag` closes its own."""
@@ -117,11 +116,11 @@ class Client:
     def _body(self, first: int, piece: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return {"task": self.task, "records": [_plain(row) for row in piece], "first": first, "seconds": self._seconds}
 
-    def _learn(self, answer: httpx.Response) -> tuple[list[str], list[str]]:
-        """Keep what fields the task has, until an answer is of another version of it; and as for `_fields`."""
-        told = answer.json()
+    def _learn(self, answer: httpx.Response) -> Mapping[str, Any]:
+        """What is told of the task; its fields are kept until an answer is of another version of it."""
+        told: Mapping[str, Any] = answer.json()
         self._version, self._fields = told["version"], tuple(told["fields"])
-        return _fields(told)
+        return told
 
     def _tagging(self, line: Mapping[str, Any]) -> Tagging:
         """The tagging in a line; its fields are not known where the task has become another since they were asked."""
@@ -191,10 +190,15 @@ def _plain(row: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: b64encode(value).decode() if isinstance(value, bytes) else value for name, value in row.items()}
 
 
-def _fields(told: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """The fields of a task, and those of them that are descriptions."""
-    fields = told["fields"]
-    return list(fields), [name for name, field in fields.items() if field["kind"] == "claims"]
+def _rows(frame: pd.DataFrame, told: Mapping[str, Any]) -> list[Any]:
+    """The rows of a frame, as `frame_rows` takes them for a task of which this is told."""
+    return frame_rows(frame, [*told["fields"], *(("conflicts",) if told.get("ruled") else ())])
+
+
+def _framed(frame: pd.DataFrame, told: Mapping[str, Any], found: Sequence[Tagging]) -> pd.DataFrame:
+    """The frame with its tags, of a task of which this is told."""
+    written = [name for name, field in told["fields"].items() if field["kind"] == "claims"]
+    return with_tags(frame, told["fields"], found, written=written, ruled=bool(told.get("ruled")))
 
 
 def _worth_again(error: Exception) -> bool | float:

@@ -19,7 +19,8 @@ def is_frame(value: Any) -> bool:
 
 def frame_rows(frame: pd.DataFrame, fields: Iterable[str]) -> list[Any]:
     """The rows, absent cells as None. SourceError if a column would be overwritten by those of `fields`."""
-    if taken := {"outcome", "reason", *fields} & set(frame.columns):
+    names = [name for field in fields for name in (field, f"{field}_probability", f"{field}_untraced")]
+    if taken := {"outcome", "reason", *names} & set(frame.columns):
         hint = "rename it in the DataFrame"
         raise SourceError(f"column {min(taken)!r} would be overwritten by the tags", hint=hint)
     return list(frame.astype(object).where(frame.notna(), None).to_dict("records"))

@@ -159,7 +159,7 @@ class Jobs:
 
     def _mine(self, caller: str, name: str) -> Job | None:
         job = self._jobs.get(name)
-        return job if job and job.wanted.caller in (caller, NOBODY) else None
+        return job if job and job.wanted.caller in (caller, NOBODY) and not _past(job) else None
 
     async def _forget(self, job: Job) -> None:
         job.dropped.set()
@@ -176,9 +176,8 @@ class Jobs:
     async def _work(self, caller: str) -> None:
         loop = asyncio.get_running_loop()
         while not self._closing.is_set():
-            for old in [job for job in self._jobs.values() if job.wanted.made < datetime.now(UTC) - KEPT]:
-                if old.state in ("finished", "failed"):
-                    await self._forget(old)
+            for old in [job for job in self._jobs.values() if _past(job)]:
+                await self._forget(old)
             mine = (job for job in self._jobs.values() if job.wanted.caller == caller and job.state == "waiting")
             job = min(mine, key=lambda job: job.wanted.made, default=None)
             if job is None:
@@ -227,6 +226,11 @@ def claim(folder: Path) -> BaseFileLock:
         told, hint = "another service keeps its jobs there", "give each service a --jobs folder of its own"
         raise SettingsError(told, where=str(folder), hint=hint) from None
     return lock
+
+
+def _past(job: Job) -> bool:
+    """Whether a job has ended, and its time too."""
+    return job.state in ("finished", "failed") and job.wanted.made < datetime.now(UTC) - KEPT
 
 
 def _begin_anew(tags: Path, tagger: Tagger) -> None:

@@ -143,7 +143,8 @@ class Tagger:
         return await asyncio.to_thread(self.tag, records)
 
     def warm(self) -> Tagging:
-        """Ask once, about nothing, so that what all prompts share is read before somebody waits for it."""
+        """Ask once, about nothing, so that what prompts share is read before somebody waits for it (of a task with
+        `when`: what those of its first group do)."""
         columns = {name: column for name, column in self.task.columns.items() if column.kind == "text"}
         values = {name: column.allowed[0] if column.allowed else "-" for name, column in columns.items()}
         return self.tag_records([Record("warm", values)])[0]

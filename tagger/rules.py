@@ -20,7 +20,7 @@ from tagger.plan import Ask
 from tagger.questions import Limits
 from tagger.record import Record
 from tagger.result import Alternative, Conflict, Correction, Tag
-from tagger.rulebook import Implication, RuleBook, items_of
+from tagger.rulebook import Implication, RuleBook, Step, items_of
 from tagger.schema import FieldBase, LabelField, LabelsField, PathField, takes_several, takes_spans
 
 
@@ -69,24 +69,36 @@ class Rules:
         return state.tags, tuple(state.conflicts)
 
     def _rewritten(self, name: str, tag: Tag) -> Tag:
-        """A tag with its value as the rules say it. Evidence stays that of the text as it is written.
-
-        A label that several candidates come to is as probable as all of them together.
-        """
+        """A tag with its value as the rules say it. Evidence stays that of the text as it is written."""
+        if self._fields[name].closed:
+            return self._together(name, tag)
         value, steps = self._book.rewritten(name, tag.value)
         if not steps:
             return tag
-        done = tuple(Correction(step.rule, step.before, step.after) for step in steps)
         if isinstance(value, list):
-            return _list_rewritten(self._book, name, self._fields[name], tag, done)
-        alike = [other for other in tag.alternatives if self._book.rewritten(name, other.value)[0] == value]
-        together = min(1.0, tag.probability + sum(other.probability for other in alike))
+            return _list_rewritten(self._book, name, self._fields[name], tag, _corrections(steps))
+        others = tuple(one for one in tag.alternatives if self._book.rewritten(name, one.value)[0] != value)
+        return replace(tag, value=value, alternatives=others, corrections=_corrections(steps))
+
+    def _together(self, name: str, tag: Tag) -> Tag:
+        """The tag of a field with one label, where one that several candidates come to is as probable as all of them
+        together, and is then said or not as it would be for that."""
+        told = [*(() if tag.value is None else (Alternative(tag.value, tag.probability),)), *tag.alternatives]
+        rewritten = [self._book.rewritten(name, one.value) for one in told]
+        if not any(steps for _, steps in rewritten):
+            return tag
+        sums: dict[Any, float] = {}
+        for one, (value, _) in zip(told, rewritten, strict=True):
+            sums[value] = min(1.0, sums.get(value, 0.0) + one.probability)
+        best, *others = sorted(sums, key=sums.__getitem__, reverse=True)
+        silent = sums[best] < self._threshold(name) or sums[best] == 0
         return replace(
             tag,
-            value=value,
-            probability=together if self._fields[name].closed else tag.probability,
-            alternatives=tuple(other for other in tag.alternatives if other not in alike),
-            corrections=done,
+            value=None if silent else best,
+            probability=sums[best],
+            abstained=silent,
+            alternatives=tuple(Alternative(value, sums[value]) for value in ([best] if silent else []) + others),
+            corrections=() if silent else _corrections(next(steps for value, steps in rewritten if value == best)),
         )
 
     def _step(self, name: str, state: _State) -> bool:
@@ -164,6 +176,10 @@ class _State:
             others = others[:ALTERNATIVES]
             self.tags[name] = replace(tag, value=None, abstained=True, alternatives=others, evidences=())
         return True
+
+
+def _corrections(steps: Iterable[Step]) -> tuple[Correction, ...]:
+    return tuple(Correction(step.rule, step.before, step.after) for step in steps)
 
 
 def _list_rewritten(book: RuleBook, name: str, field: FieldBase, tag: Tag, steps: tuple[Correction, ...]) -> Tag:

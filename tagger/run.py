@@ -177,7 +177,7 @@ class _Run:
         """Bring one shard to hold the tags of its records."""
         self._heed()
         part, keys = piece.rows, piece.keys
-        made_of, noted = digest(part, keys, self.settings), self.answers.shard(number)
+        made_of, noted = digest(piece, self.settings), self.answers.shard(number)
         path = self.out / shard_name(number, self.form)
         same = noted is not None and noted[0] == sealed(made_of, path)
         if noted and same and self.near is None and self.blocklist is None:

@@ -207,5 +207,5 @@ def _told(tagger: Tagger) -> dict[str, Any]:
     fields = {name: field.model_dump(mode="json") for name, field in task.fields.items()}
     return {
         "id": task.id, "version": task.version, "about": task.definition.about, "columns": columns, "fields": fields,
-        "plan": made.plan, "model": made.model, "adapter": made.adapter,
+        "plan": made.plan, "model": made.model, "adapter": made.adapter, "ruled": tagger.task.rules is not None,
     }  # fmt: skip

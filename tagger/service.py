@@ -42,6 +42,8 @@ ANYONE = Key(name="anyone", hash="0" * 64)
 """Who asks where no keys are: whoever is on this machine."""
 REMEMBERED, HOURS = 10_000, 24
 """Answers kept for callers who ask again under the same Idempotency-Key, and how long."""
+UNREADABLE = TaggerError, OSError, ValueError
+"""What reading a file can raise: a mistake in it, a disk or a right that is missing, bytes that are no text."""
 PAUSE = 5.0
 """Seconds until a job asks again whose key has no more records this minute, and until a lost engine is opened again."""
 
@@ -164,7 +166,7 @@ class Service:
         """What `work` gives, or gave when the same caller `asked` the same under the same name; who hangs up can come
         back for it. Raises RefusedError (422) if something else was asked under that name."""
         before, under_way = self._answers.get((key.name, name), ("", None))
-        if under_way is None or (under_way.done() and (under_way.cancelled() or under_way.exception())):
+        if under_way is None or (under_way.done() and _failed(under_way)):
             under_way = asyncio.ensure_future(work())
             self._answers[key.name, name] = asked, under_way
         elif before != asked:
@@ -192,11 +194,11 @@ class Service:
         with self._changing:
             try:
                 self.keys = self.origin.keys() if self.origin.keys else self.keys
-            except TaggerError as error:
+            except UNREADABLE as error:
                 troubles.append(f"the keys stay as they were: {error}")
             try:
                 self._listed = self.origin.listed()
-            except TaggerError as error:
+            except UNREADABLE as error:
                 troubles.append(f"the blocklist stays as it was: {error}")
             for (
                 name,
@@ -208,7 +210,7 @@ class Service:
                 try:
                     tagger = self.origin.tagger(name, self._engine, self._listed)
                     seen = _watched(tagger)
-                except TaggerError as error:
+                except UNREADABLE as error:
                     troubles.append(f"task {name} stays as it was: {error}")
                     continue
                 self._served.add(tagger)
@@ -235,7 +237,7 @@ class Service:
                 dead.close()
             try:
                 self._put(self.origin.open())
-            except TaggerError as error:
+            except Exception as error:  # whatever a model or its libraries raise, callers are told that it is lost
                 self._due = monotonic() + PAUSE
                 _LOG.error("the engine cannot be opened again: %s", error)
                 return False
@@ -262,8 +264,9 @@ class Service:
             shown = await asyncio.to_thread(masked, record, tagger.task.columns)  # a long text takes it a while
         task = tagger.task.id
         found = await self.batcher.tag(tagger, shown.record if shown else record, caller, seconds)
-        if task in self._seen:
-            self._seen[task][1].add(found)
+        seen = self._seen.get(task)
+        if seen and seen[0].task_version == found.provenance.task_version:  # else it was begun before a reload
+            seen[1].add(found)
         self.meters.tagging(task, found)
         return restored(found, shown) if shown else found
 
@@ -280,9 +283,18 @@ class Service:
                 return await self._tag(f"a job of {caller}", tagger, record, HOURS * 3600)
             except BusyError as error:
                 await asyncio.sleep(error.after)
+            except EngineError:
+                if self.origin is None or not isinstance(self._engine, Lost):
+                    raise
+                await asyncio.sleep(PAUSE)
 
     async def _allowed(self, key: Key, records: int) -> bool:
         return await self._limiter.hit(RateLimitItemPerMinute(key.per_minute), key.name, cost=records)
+
+
+def _failed(answer: asyncio.Task[Tagging]) -> bool:
+    """Whether an answer that is done is none: it was broken off, or the engine could not serve it."""
+    return answer.cancelled() or answer.exception() is not None or answer.result().outcome == "failed"
 
 
 def _watched(tagger: Tagger) -> tuple[Baseline, Window] | None:

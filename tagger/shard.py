@@ -23,9 +23,11 @@ class Part:
     likes: Mapping[bytes, Record | None]
 
 
-def digest(part: Sequence[Record | Rejected], keys: Sequence[bytes | None], settings: str) -> str:
-    """What a shard is made of."""
-    told = [settings, *((one.id, key.hex() if key else str(one)) for one, key in zip(part, keys, strict=True))]
+def digest(part: Part, settings: str) -> str:
+    """What a shard is made of: its rows, and the records whose answers others take."""
+    rows = ((one.id, key.hex() if key else str(one)) for one, key in zip(part.rows, part.keys, strict=True))
+    likes = ((key.hex(), like.id, content_key(like).hex()) for key, like in part.likes.items() if like)
+    told = [settings, *rows, *likes]
     return blake2b(json.dumps(told).encode(), digest_size=16).hexdigest()
 
 

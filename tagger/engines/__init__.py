@@ -97,7 +97,7 @@ def has_gpu() -> bool:
 def canary(engine: Engine) -> None:
     """Prove that the constraint is live: ask for a word that the grammar forbids.
 
-    Raises ConstraintError if the answer is not one that the grammar allows.
+    Raises ConstraintError if the answer is not one that the grammar allows, or comes without probabilities.
     """
     _prove(engine, ())
 
@@ -121,6 +121,12 @@ def _prove(engine: Engine, pictures: tuple[Picture, ...]) -> str:
             f"asked under a grammar that allows only {' and '.join(allowed)}, the engine wrote {answer.text!r:.60}",
             where=f"engine {engine.info.engine}, model {engine.info.model}",
             hint="answers could not be trusted; use a server that enforces grammars (vLLM 0.12 or newer)",
+        )
+    if not (answer.steps or answer.masses):
+        raise ConstraintError(
+            "it tells no probabilities of what it writes",
+            where=f"engine {engine.info.engine}, model {engine.info.model}",
+            hint="no value could be given one; use a server that returns logprobs",
         )
     return ""
 

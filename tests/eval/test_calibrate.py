@@ -140,3 +140,12 @@ def test_the_best_threshold_drops_what_is_mostly_wrong() -> None:
 
     assert best_f1(good + bad) == 0.9
     assert promised(good * 10 + bad, [0.9])["0.9"].threshold == 0.9
+
+
+def test_the_best_threshold_lets_equals_in_together() -> None:
+    def verdicts(p: float, right: int, wrong: int) -> list[Verdict]:
+        tag = RunTag(value="x", p=p, model={'"x"': p})
+        told = [("x", "right", True)] * right + [("y", "wrong", False)] * wrong
+        return [Verdict(f"{p} {n}", "brand", g, "x", p, kind, ok, tag) for n, (g, kind, ok) in enumerate(told)]
+
+    assert best_f1([*verdicts(0.9, 2, 0), *verdicts(0.5, 1, 10)]) == 0.9

@@ -10,7 +10,7 @@ import pytest
 
 from eval.sets import refuse_leaks
 from finetune.active import read_tags, worth_labelling
-from finetune.pseudo import pseudo_rows, refuse_uncalibrated
+from finetune.pseudo import pseudo_rows, refuse_unfit
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Record, Rejected
@@ -71,13 +71,26 @@ def test_only_sure_calibrated_answers_label_themselves(goods: Task, tmp_path: Pa
     refuse_leaks([], [row])
 
 
-def test_uncalibrated_tags_are_refused(tmp_path: Path) -> None:
+def test_what_a_rule_has_reworded_trains_nobody() -> None:
+    tags = {"a": line("a", "drink", 0.97), "b": line("b", "drink", 0.97)}
+    tags["b"]["tags"]["kind"]["corrections"] = [{"rule": "synonyms.kind", "before": "beverage", "after": "drink"}]
+
+    assert [one["record"]["id"] for one in pseudo_rows(rows("a", "b"), tags, 0.95)] == ["a"]
+
+
+def test_uncalibrated_tags_and_those_of_another_version_are_refused(goods: Task, tmp_path: Path) -> None:
+    def made(**facts: str) -> None:
+        (tmp_path / "_manifest.json").write_text(json.dumps({"task_version": goods.version, **facts}), "utf-8")
+
     with pytest.raises(SourceError, match="no finished run"):
-        refuse_uncalibrated(tmp_path)
+        refuse_unfit(tmp_path, goods)
     with pytest.raises(SourceError, match="no tags in JSONL"):
         read_tags(tmp_path, "goods")
-    (tmp_path / "_manifest.json").write_text(json.dumps({"plan": "abc+123"}), "utf-8")
+    made(plan="abc+123")
     with pytest.raises(SourceError, match="not calibrated"):
-        refuse_uncalibrated(tmp_path)
-    (tmp_path / "_manifest.json").write_text(json.dumps({"plan": "abc+123~9"}), "utf-8")
-    refuse_uncalibrated(tmp_path)
+        refuse_unfit(tmp_path, goods)
+    made(plan="abc+123~9", task_version="0")
+    with pytest.raises(SourceError, match="of version 0 of the task"):
+        refuse_unfit(tmp_path, goods)
+    made(plan="abc+123~9")
+    refuse_unfit(tmp_path, goods)

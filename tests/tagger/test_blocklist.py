@@ -38,6 +38,7 @@ def listed(folder: Path, text: str) -> Blocklist:
         ("gun", "ｇｕｎ", True),  # full width
         ("GUN", "g\u200bun", True),  # a character that shows nothing
         ("gun", "g\u034fu\ufe0fn", True),  # nor do these
+        ("café", "cafe\u200b\u0301", True),  # nor between a letter and its accent
         ("hunting  knife", "Hunting\tKnife, 9 in", True),
         ("C++", "learn c++ fast", True),
         ("枪支", "仿真枪支模型", True),
@@ -103,13 +104,15 @@ def test_lists_quantities_and_alternatives_are_looked_through(tmp_path: Path) ->
         length={"value": {"value": 9.0, "unit": "mm"}, "probability": 0.9},
         width={"value": {"value": 12, "unit": "mm"}, "probability": 0.9},
         weight={"value": {"value": 19, "unit": "mm"}, "probability": 0.9},
+        charge={"value": {"value": 1250000, "unit": "mAh"}, "probability": 0.9},
+        cell={"value": 18650, "probability": 0.5},
         kind={"value": "toy", "probability": 0.7, "alternatives": [{"value": "gun", "probability": 0.2}]},
         sure={"value": True, "probability": 1.0},
     )
 
-    kept, lost = screened(said, listed(tmp_path, "gun\n9 mm\n12MM"))
+    kept, lost = screened(said, listed(tmp_path, "gun\n9 mm\n12MM\n1250000 mah\n18650\n0.5\n0.2"))
 
-    assert lost == ["traits", "volume", "length", "width", "kind (alternatives)"]
+    assert lost == ["traits", "volume", "length", "width", "charge", "cell", "kind (alternatives)"]
     assert [kept["tags"][name]["value"] for name in ("traits", "volume", "length", "width", "kind", "sure")] == [
         None, None, None, None, "toy", True
     ]  # fmt: skip

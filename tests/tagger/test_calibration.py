@@ -50,6 +50,13 @@ def test_closed_weights_are_powers() -> None:
     assert found == pytest.approx({"a": a / (a + b), "b": b / (a + b)})
 
 
+def test_a_model_that_was_not_heard_makes_nothing_sure() -> None:
+    fitted = calibration(Fit(closed=ClosedFit(model=1.1, rows=1.0)))
+
+    assert fitted.chances("f", Scores({"a": 0.0, "b": 0.0}, {})) == {"a": 0.0, "b": 0.0}
+    assert fitted.chances("f", Scores({"a": 0.0, "b": 0.0}, {"a": 0.9, "b": 0.1})) == {"a": 0.0, "b": 0.0}
+
+
 def test_without_rows_it_is_a_temperature() -> None:
     scores = Scores({"a": 0.8, "b": 0.2}, {})
 

@@ -17,7 +17,7 @@ import pytest
 
 import tagger
 from tagger import Client, ScriptedEngine, Tagger, load_task
-from tagger.errors import EngineError, SettingsError
+from tagger.errors import EngineError, SettingsError, SourceError
 from tagger.result import tagging_of
 from tagger.server import create_app
 from tagger.service import Service
@@ -78,6 +78,20 @@ def test_a_field_that_the_task_does_not_have_is_an_error_here_as_there(at: str) 
     for tagging in taggings:
         with pytest.raises(tagger.FieldError, match="task 'category' has no field 'categry'"):
             tagging.value("categry")
+
+
+def test_conflicts_stand_in_a_frame_from_a_service_too(shop: Path, tmp_path: Path) -> None:
+    (shop / "rules.toml").write_text('[synonyms.kind]\ncoffee = "tea"\n', "utf-8")
+    frame = pd.DataFrame({"title": ["Acme 红茶 250 ml"]})
+    here = Tagger(shop, engine="scripted").tag(frame)
+
+    with running(tmp_path, "--task", str(shop)) as (at, _), Client(at, "shop") as client:
+        there = client.tag(frame)
+        with pytest.raises(SourceError, match="'conflicts' would be overwritten"):
+            client.tag(frame.assign(conflicts=""))
+
+    assert "conflicts" in there
+    assert list(there) == list(here)
 
 
 def test_what_a_service_refuses_is_said(at: str) -> None:

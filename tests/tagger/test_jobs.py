@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
 from tagger.job import TAGS
 from tagger.keys import Key, Keys, digest, new_key
+from tagger.origin import Origin
 from tagger.record import Record
 from tagger.server import create_app
 from tagger.service import Service
@@ -180,6 +182,41 @@ def test_an_engine_that_dies_fails_the_job_and_the_next_start_goes_on(tmp_path: 
     assert failed["state"] == "failed"
     assert "out of memory" in failed["reason"]
     assert again["outcomes"] == {"tagged": ROWS}
+
+
+def test_a_job_waits_while_an_engine_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from starlette.testclient import TestClient
+
+    class Dead(ScriptedEngine):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            raise EngineError("out of memory")
+
+    tries: list[int] = []
+
+    def open_again() -> ScriptedEngine:
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise SettingsError("the server is not up yet")
+        return Slow()
+
+    monkeypatch.setattr("tagger.service.PAUSE", 0.05)
+    taggers = {"category": Tagger("category", engine=Dead())}
+    with TestClient(create_app(Service(taggers, origin=Origin((), open_again), folder=tmp_path))) as client:
+        found = ended(client, hand_in(client).json()["id"])
+
+    assert (found["state"], found["outcomes"]) == ("finished", {"tagged": ROWS})
+    assert len(tries) == 3
+
+
+def test_the_tags_of_a_job_can_be_fetched_as_long_as_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with served(tmp_path) as client:
+        name = hand_in(client).json()["id"]
+        ended(client, name)
+        before = client.get(f"/v1/jobs/{name}/tags").status_code
+        monkeypatch.setattr("tagger.jobs.KEPT", timedelta(0))
+        after = [client.get(f"/v1/jobs/{name}{part}").status_code for part in ("", "/tags")]
+
+    assert (before, after) == (200, [404, 404])
 
 
 def test_an_accident_ends_one_job_and_not_the_others(tmp_path: Path) -> None:

@@ -15,6 +15,23 @@ from tagger.task import load_task
 from tests.tagger.test_run import lines, tagged
 
 
+def test_a_record_that_changes_takes_back_what_it_has_handed_on(tmp_path: Path) -> None:
+    tea = "Golden Mountain premium loose leaf black tea from the high hills, resealable tin"
+    source, out = tmp_path / "in.jsonl", tmp_path / "out"
+    tagger = Tagger("category", engine=ScriptedEngine(lambda p: "Tea" if "tea" in p.record else "Coffee"))
+    found = []
+    for first in (tea, "Espresso machine"):
+        rows = [{"id": str(n), "title": title} for n, title in enumerate((first, "Roasted coffee beans", tea + "s"))]
+        source.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        tag_file(tagger, source, out, near=0.8, shard=2)
+        found.append([(line["tags"]["category"]["value"], line.get("same_as")) for line in lines(out)])
+
+    assert found == [
+        [("Tea", None), ("Coffee", None), ("Tea", "0")],
+        [("Coffee", None), ("Coffee", None), ("Tea", None)],
+    ]
+
+
 @pytest.mark.parametrize("near", [None, 0.8, 1.0])
 def test_of_duplicates_one_is_asked(tmp_path: Path, near: float | None) -> None:
     draw = random.Random(0)

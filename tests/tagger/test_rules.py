@@ -86,6 +86,27 @@ def test_labels_that_are_one_are_as_probable_as_all_of_them(house: Path) -> None
     assert tag.corrections == (Correction("synonyms.form", "sachets", "bags"),)
 
 
+@pytest.mark.parametrize("least", [0.0, 0.65, 0.95])
+@pytest.mark.parametrize(
+    "masses", [{"sachets": 0.5, "bags": 0.4, "pods": 0.1}, {"bags": 0.5, "sachets": 0.4, "pods": 0.1},
+               {"pods": 0.35, "bags": 0.33, "sachets": 0.32}]
+)  # fmt: skip
+def test_which_of_two_spellings_leads_makes_no_difference(house: Path, masses: dict[str, float], least: float) -> None:
+    keep = HOUSE.split("[fields.traits]")[0].replace(
+        '[fields.kind]\nkind = "label"\nlabels = ["tea", "coffee", "茶"]\n', ""
+    )
+    (house / "task.toml").write_text(f"{keep}\nabstain_below = {least}\n", "utf-8")
+    (house / "rules.toml").write_text('[synonyms.form]\nsachets = "bags"\n', "utf-8")
+    p = masses["sachets"] + masses["bags"]
+
+    tag = Tagger(house, engine=ScriptedEngine(lambda _: {**masses, "loose": 0.0})).tag({"title": "x"}).tags["form"]
+
+    assert (tag.value, tag.abstained) == (("bags", False) if p >= least else (None, True))
+    assert round(tag.probability, 6) == round(p, 6)
+    left = {other.value: round(other.probability, 6) for other in tag.alternatives if other.probability}
+    assert left == {**({} if p >= least else {"bags": round(p, 6)}), "pods": masses["pods"]}
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import shutil
@@ -17,10 +18,12 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.baseline import Baseline, Window, baseline_file, save_baseline
+from tagger.calibration import calibration_file
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SettingsError
 from tagger.keys import Key, Keys, digest, entry, new_key, read_keys
 from tagger.origin import Origin
+from tagger.record import Record
 from tagger.service import Service
 from tests.tagger.test_server import Slow, asked, running, service
 
@@ -297,6 +300,73 @@ def test_another_blocklist_is_for_old_answers_too_and_a_broken_one_changes_nothi
     assert [len(each) for each in troubles] == [0, 0, 1, 1]
     assert troubles[2][0].startswith("the blocklist stays as it was: ")
     assert "the blocklist holds no entry" in troubles[2][0]
+
+
+def test_what_failed_is_asked_again_under_the_same_key() -> None:
+    class Once(Slow):
+        def complete(self, requests: Sequence[Request]) -> list[Completion]:
+            found = super().complete(requests)
+            return [Completion("timed out", "error")] if len(self.sizes) == 1 else found
+
+    with asked(service(Once())) as client:
+        known = {"Idempotency-Key": "order 7"}
+        seen = [client.post("/v1/tag", json=TEA, headers=known).json()["outcome"] for _ in range(3)]
+
+    assert seen == ["failed", "tagged", "tagged"]
+
+
+def test_an_engine_that_cannot_be_opened_for_any_reason_is_not_tried_for_every_request() -> None:
+    tries: list[int] = []
+
+    def open_again() -> ScriptedEngine:
+        tries.append(len(tries))
+        raise RuntimeError("CUDA out of memory")
+
+    found = Service({"category": Tagger("category", engine=Dying(Slow()))}, origin=Origin((), open_again))
+    with asked(found) as client:
+        statuses = [client.post("/v1/tag", json=TEA).status_code for _ in range(4)]
+
+    assert statuses == [503] * 4
+    assert len(tries) == 1
+
+
+def test_bytes_that_are_no_text_refuse_one_task_and_not_the_others(shop: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(shop, other)
+    engine = ScriptedEngine()
+    taggers = {folder.name: Tagger(folder, engine=engine) for folder in (shop, other)}
+    found, before = Service(taggers, origin=Origin((str(shop), str(other)), lambda: engine)), taggers["other"]
+    file = calibration_file(shop, engine.info.model)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"\xff\xfe{}")
+
+    (trouble,) = found.reload()
+
+    assert "shop stays as it was" in trouble
+    assert found.taggers["other"] is not before
+
+
+def test_what_was_begun_before_a_reload_is_answered_by_the_task_of_then(shop: Path) -> None:
+    engine = ScriptedEngine()
+    found = changed(shop, engine)
+    before = found.taggers["shop"]
+    for file, old, new in (("task.toml", "[fields.kind]", "[fields.sort]"), ("examples.jsonl", '"kind"', '"sort"')):
+        (shop / file).write_text((shop / file).read_text("utf-8").replace(old, new), "utf-8")
+    now = Tagger(shop, engine=engine)
+    window, made = Window(now.task.fields), now.provenance
+    facts = {name: getattr(made, name) for name in ("task", "task_version", "plan", "model", "adapter")}
+    baseline = Baseline(**facts, rows_id="x", outcomes=window.outcomes, fields=window.counts())
+    save_baseline(baseline_file(shop, made.model, made.adapter), baseline)
+
+    async def asked_before() -> list[str]:
+        await found.start()
+        assert found.reload() == []
+        record = Record("1", {"title": "Tea"})
+        told = [(await found._tag("a", tagger, record, 10)).outcome for tagger in (before, found.taggers["shop"])]
+        await found.stop()
+        return told
+
+    assert asyncio.run(asked_before()) == ["tagged", "tagged"]
 
 
 def test_a_task_that_cannot_be_read_again_heeds_the_new_blocklist(shop: Path, tmp_path: Path) -> None:
