@@ -96,9 +96,9 @@ class Calibration(BaseModel):
     def chances(self, name: str, scores: Scores) -> dict[str, float]:
         """Calibrated probabilities of the values of a field that was fitted, by their texts."""
         fit = self.fields[name]
-        if not any(scores.model.values()):
-            return dict(scores.model)  # the model was not heard: nothing that could be weighed makes it sure
         if fit.closed:
+            if not any(scores.model.values()):
+                return dict(scores.model)  # the model was not heard: nothing that could be weighed makes it sure
             tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, fit.closed.model)
             return combine(tempered, scores.rows, fit.closed.rows) if scores.rows else tempered
         if fit.open:
