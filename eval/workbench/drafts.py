@@ -58,6 +58,11 @@ def save_draft(folder: Path, person: str, files: Files, seen: str, base: int | N
         return Draft(texts, kept, digest(texts))
 
 
+def has_draft(folder: Path, person: str) -> bool:
+    """Whether the person has saved a draft; `open_draft` gives the live files to whoever has not."""
+    return (_place(folder, person) / FACTS).is_file()
+
+
 def must_be(folder: Path, person: str, seen: str) -> None:
     """Raise SourceError if what `open_draft` gives is no longer what has the digest `seen`."""
     place = _place(folder, person)
