@@ -51,19 +51,35 @@ def save_draft(folder: Path, person: str, files: Files, seen: str, base: int | N
     with FileLock(f"{place}.lock"):
         found = _read(folder, place)
         if found.digest != seen:
-            what = "your draft" if (place / FACTS).is_file() else "the task"
-            hint = "copy what you have written, load the page again, and put it in there"
-            raise SourceError(f"{what} was changed meanwhile, in another tab or on another machine", hint=hint)
+            raise _changed(place)
         put(place, texts)
         kept = found.base if base is None else base
         write_whole(place / FACTS, f"base = {kept}\n")
         return Draft(texts, kept, digest(texts))
 
 
-def discard_draft(folder: Path, person: str) -> None:
-    """Remove the person's draft; without one nothing happens."""
+def has_draft(folder: Path, person: str) -> bool:
+    """Whether the person has saved a draft; `open_draft` gives the live files to whoever has not."""
+    return (_place(folder, person) / FACTS).is_file()
+
+
+def must_be(folder: Path, person: str, seen: str) -> None:
+    """Raise SourceError if what `open_draft` gives is no longer what has the digest `seen`."""
     place = _place(folder, person)
     with FileLock(f"{place}.lock"):
+        if _read(folder, place).digest != seen:
+            raise _changed(place)
+
+
+def discard_draft(folder: Path, person: str, seen: str) -> None:
+    """Remove the person's draft; without one nothing happens. `seen` is the digest of what the person knows of it.
+
+    Raises SourceError, and removes nothing, if something else lies there by now.
+    """
+    place = _place(folder, person)
+    with FileLock(f"{place}.lock"):
+        if (place / FACTS).is_file() and digest(own_files(place)) != seen:  # whatever its facts say
+            raise _changed(place)
         if place.is_dir():
             (place / FACTS).unlink(missing_ok=True)  # what is left of a folder without it is no draft
             shutil.rmtree(place)
@@ -85,3 +101,9 @@ def _read(folder: Path, place: Path) -> Draft:
         raise SourceError(f"not the facts of a draft: {error!r}", where=str(facts), hint=hint) from None
     files = own_files(place)
     return Draft(files, base, digest(files))
+
+
+def _changed(place: Path) -> SourceError:
+    what = "your draft" if (place / FACTS).is_file() else "the task"
+    hint = "copy what you have written, load the page again, and put it in there"
+    return SourceError(f"{what} was changed meanwhile, in another tab or on another machine", hint=hint)

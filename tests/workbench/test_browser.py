@@ -159,6 +159,46 @@ def test_two_tabs_do_not_overwrite_each_other(page: Page, bench: Callable[..., B
     assert "said the first" in draft.read_text("utf-8")
 
 
+def test_a_version_takes_the_place_of_a_draft_only_if_one_agrees(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench()
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    rewritten(page, served)
+    page.get_by_role("button", name="To my draft").click()  # there is none
+    page.wait_for_url("**/task/drinks/write")
+    page.get_by_label("What the model is told that this is about").fill("An hour of work")
+    expect(page.get_by_text("Draft saved")).to_be_visible()
+    page.goto(f"{served.url}/task/drinks/versions")
+    page.get_by_role("button", name="To my draft").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    draft = next((served.folder / "drinks" / "drafts").glob("*/task.toml"))
+    assert "An hour of work" in draft.read_text("utf-8")
+    page.get_by_role("button", name="To my draft").click()
+    page.get_by_role("button", name="Replace my draft").click()
+    page.wait_for_url("**/task/drinks/write")
+    assert "tea is leaves" in draft.read_text("utf-8")
+
+
+def test_what_was_compared_is_shown_as_long_as_it_is_what_is_chosen(
+    page: Page, bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    served = bench(slow=0.02)
+    made(page, served, table(tmp_path / "drinks.csv", labelled=True))
+    rewritten(page, served)
+    page.goto(f"{served.url}/task/drinks/compare")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".q-select.q-field--disabled")).to_have_count(2)
+    button = page.get_by_role("button", name="Make version 1 live")
+    expect(button).to_be_visible(timeout=30_000)
+    expect(page.locator(".q-select.q-field--disabled")).to_have_count(0)
+    page.get_by_label("against this").click()
+    page.get_by_role("option", name="live").click()
+    expect(button).to_have_count(0)
+    expect(page.get_by_text("The second is better than the first")).to_have_count(0)
+
+
 def test_a_key_opens_what_its_role_allows(page: Page, bench: Callable[..., Bench], tmp_path: Path) -> None:
     keys = tmp_path / "keys.toml"
     people = Key(name="ann", hash=digest("tg_ann"), role="promote"), Key(name="bo", hash=digest("tg_bo"))

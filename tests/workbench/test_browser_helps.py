@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.workbench.files import read_lines
 from tests.workbench.conftest import CHROMIUM, Bench
 
 pytest.importorskip("playwright", reason="the browser's driver is missing: pip install playwright")
@@ -51,7 +52,7 @@ def test_what_was_confused_leads_to_examples_that_a_person_takes(
     page.goto(f"{served.url}/task/drinks/write")
     page.get_by_role("tab", name="Examples").click()
     page.get_by_role("button", name="Suggest some").click()
-    expect(page.get_by_text(re.compile("30 rows of Tea were called Coffee")).first).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ rows of Tea were called Coffee")).first).to_be_visible()
     picture(page, "suggest")
     page.get_by_label("Take 1", exact=True).click()
     page.get_by_role("button", name="Take the ticked").click()
@@ -60,7 +61,10 @@ def test_what_was_confused_leads_to_examples_that_a_person_takes(
     (line,) = next((served.folder / "drinks" / "drafts").glob("*/examples.jsonl")).read_text("utf-8").splitlines()
     taken = json.loads(line)
     assert taken["answer"] == {"category": "Tea"}
-    assert int(re.search(r"no (\d+)", taken["record"]["product title"])[1]) >= 200  # type: ignore[index]  # judges nothing
+    uses = {
+        row["record"]["product title"]: row["use"] for row in read_lines(served.folder / "drinks" / "reviews.jsonl")
+    }
+    assert uses[taken["record"]["product title"]] == "train"  # whatever is shown judges nothing
 
 
 def test_the_model_drafts_what_labels_mean_and_a_person_takes_it(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from eval.workbench.drafts import discard_draft, open_draft, save_draft
+from eval.workbench.drafts import discard_draft, must_be, open_draft, save_draft
 from eval.workbench.shop import Shop
 from eval.workbench.texts import Problem, check, own_files, task_of
 from eval.workbench.versions import keep, promote
@@ -231,12 +231,26 @@ def test_a_draft_can_be_made_from_an_older_version(folder: Path) -> None:
 
 def test_a_discarded_draft_is_gone_and_the_next_begins_as_what_is_live(folder: Path) -> None:
     draft = open_draft(folder, "anna")
-    save_draft(folder, "anna", {**draft.files, "plan.toml": ""}, draft.digest)
+    saved = save_draft(folder, "anna", {**draft.files, "plan.toml": ""}, draft.digest)
 
-    discard_draft(folder, "anna")
-    discard_draft(folder, "anna")
+    discard_draft(folder, "anna", saved.digest)
+    discard_draft(folder, "anna", saved.digest)
 
     assert open_draft(folder, "anna") == draft
+
+
+def test_a_draft_that_was_saved_elsewhere_is_not_discarded(folder: Path) -> None:
+    draft = open_draft(folder, "anna")
+    seen = save_draft(folder, "anna", {**draft.files, "plan.toml": ""}, draft.digest)
+    later = save_draft(folder, "anna", {**draft.files, "plan.toml": "# later\n"}, seen.digest)
+
+    with pytest.raises(SourceError, match="your draft was changed meanwhile"):
+        discard_draft(folder, "anna", seen.digest)
+    with pytest.raises(SourceError, match="your draft was changed meanwhile"):
+        must_be(folder, "anna", seen.digest)
+
+    assert open_draft(folder, "anna") == later
+    must_be(folder, "anna", later.digest)
 
 
 def test_nobodys_name_or_file_leads_out_of_the_folder(folder: Path) -> None:

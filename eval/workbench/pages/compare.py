@@ -40,6 +40,8 @@ class Comparing:
         self.place = self.folder / RUNS / "compared"
         self.live, self.known = live(self.folder), choices(self.folder, person.name)
         self.found: Comparison | None = None
+        self.pair = LIVE, LIVE
+        """What `found` holds against what, whatever is chosen since."""
         self.texts: dict[str, str] = {}
         self.under_way: list[Trial] = []
 
@@ -53,6 +55,8 @@ class Comparing:
             self.b = ui.select(known, value=other, label="against this").props("outlined dense").classes("w-64")
             ui.label(f"on {len(dev):,} reviewed rows, but for those that are examples").classes("quiet pb-2")
             ui.space()
+            for choice in (self.a, self.b):
+                choice.on_value_change(self._drop)
             self.go = ui.button("Compare", icon="balance", on_click=lambda: self._compare(dev)).props("unelevated")
         self.bar = progress()
         self.bar.set_visibility(False)
@@ -64,9 +68,16 @@ class Comparing:
         self.bar.set_visibility(any(not trial.over for trial in self.under_way))
         self.bar.set_value(sum(len(trial.taggings) for trial in self.under_way) / total if total else 0)
 
+    def _drop(self) -> None:
+        """What was found is not of what is chosen now."""
+        self.found = None
+        self._result.refresh()
+
     async def _compare(self, dev: Sequence[Example]) -> None:
         pair = self.a.value, self.b.value
-        self.go.disable()
+        asked = self.a, self.b, self.go  # what is chosen stands for what is shown
+        for part in asked:
+            part.disable()
         with telling():
             with chosen_task(self.folder, self.person.name, pair[0]) as a, chosen_task(
                 self.folder, self.person.name, pair[1]
@@ -80,11 +91,12 @@ class Comparing:
             said = self.under_way[0].taggings, self.under_way[1].taggings
             engine = self.desk.trials.engine
             found = await to_thread(held_against, self.folder, self.person.name, pair, engine, rows, said)
-            self.found = found
+            self.found, self.pair = found, pair
             self.texts = {row.record.id: " · ".join(row.record.values.values()) for row in rows}
             self.desk.note(self.person, "compared", self.name, a=pair[0], b=pair[1], verdict=found.verdict)
             self._result.refresh()
-        self.go.enable()
+        for part in asked:
+            part.enable()
 
     def _start(self, choice: str, rows: Sequence[Example]) -> Trial:
         return self.desk.trials.start(
@@ -109,8 +121,9 @@ class Comparing:
                 f"{found.measure}: {figure.a:.1%} and {figure.b:.1%} over {figure.rows:,} rows; the difference in "
                 f"points is {in_points(figure.b - figure.a, figure.low, figure.high)} (95 %), p = {figure.p:.2g}"
             ).classes("quiet")
-            if found.verdict != "worse" and self.b.value.isdecimal() and self.person.may("promote", self.name):
-                ui.button(f"Make version {self.b.value} live", on_click=self._promote).props("outline").classes("mt-2")
+            second = self.pair[1]
+            if found.verdict != "worse" and second.isdecimal() and self.person.may("promote", self.name):
+                ui.button(f"Make version {second} live", on_click=self._promote).props("outline").classes("mt-2")
         with ui.element("div").classes("grid grid-cols-1 lg:grid-cols-2 gap-4 w-full items-start"):
             self._flips("Gained: only the second is right", found.gained)
             self._flips("Lost: only the first is right", found.lost)
@@ -153,7 +166,7 @@ class Comparing:
             }).classes("w-full").style(f"height: {80 + 34 * len(shown)}px")  # fmt: skip
 
     async def _promote(self) -> None:
-        if await promoted(self.desk, self.person, self.name, int(self.b.value), self.live):
+        if await promoted(self.desk, self.person, self.name, int(self.pair[1]), self.live):
             ui.navigate.to(f"/task/{self.name}/versions")
 
 

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
-from eval.workbench.drafts import open_draft, save_draft
+from eval.workbench.drafts import has_draft, open_draft, save_draft
 from eval.workbench.pages.frame import agreed, frame, telling
 from eval.workbench.reviews import reviews
 from eval.workbench.texts import own_files, task_of
@@ -108,6 +108,10 @@ class History:
             self.person.must("edit", self.name)
             draft = open_draft(self.folder, self.person.name)
             files = files_of(self.folder, version.number)
+            question = "Put this version in the place of your draft? What is in the draft and in no version is lost."
+            lost = has_draft(self.folder, self.person.name) and draft.files != files
+            if lost and not await agreed(question, "Replace my draft"):
+                return
             await to_thread(
                 save_draft, self.folder, self.person.name, files, draft.digest, base=version.number
             )  # fmt: skip

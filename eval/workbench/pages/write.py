@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
+from asyncio import Lock, to_thread
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
@@ -11,7 +11,7 @@ from nicegui import events, ui
 
 from eval.workbench.access import Person
 from eval.workbench.desk import Desk
-from eval.workbench.drafts import discard_draft, open_draft, save_draft
+from eval.workbench.drafts import discard_draft, must_be, open_draft, save_draft
 from eval.workbench.pages.frame import agreed, frame, telling, told
 from eval.workbench.pages.panels import PANELS, mark
 from eval.workbench.pages.prompt_view import PromptView
@@ -43,6 +43,10 @@ class Editor:
         self.may_edit = person.may("edit", name)
         self.view = PromptView(desk, self.folder, name)
         self._due: ui.timer | None = None
+        self._one = Lock()
+        """Held by whoever saves or ends the draft: two saves at once would take each other for another tab's."""
+        self._over = False
+        """Whether the draft was kept or discarded from here: a late save would bring it back."""
         self.editors: dict[str, ui.codemirror] = {}
         self.columns, self.general = self.view.columns, prompt_text(self.folder)
 
@@ -80,12 +84,22 @@ class Editor:
         """Take the files that `make` gives; the draft is checked and saved when nothing more comes."""
         with telling():
             self.files = dict(make())
-        if self._due:
-            self._due.cancel()
+        self._wait_no_more()
         with self.outside:  # a panel that is built anew takes all with it that was made inside
             self._due = ui.timer(PAUSE, self._settle, once=True)
 
-    async def _settle(self) -> None:
+    def _wait_no_more(self) -> None:
+        if self._due:
+            self._due.cancel()
+
+    async def _settle(self) -> bool:
+        async with self._one:
+            return await self._settled()
+
+    async def _settled(self) -> bool:
+        """Check, show and save what is here; whether it is what lies on disk then. The caller holds the lock."""
+        if self._over:
+            return False
         begun = perf_counter()
         self.problems = await to_thread(check, self.files, self.name)
         self._told.refresh()
@@ -94,12 +108,20 @@ class Editor:
             self.view.outdated()
         else:
             await self.view.show(self.files, begun)
-        if self.may_edit and self.files != self.draft.files:
-            try:
+        return self.may_edit and await self._saved()
+
+    async def _saved(self) -> bool:
+        """Save what is here if it is not yet; whether nobody else has changed what lies on disk, which is told."""
+        try:
+            if self.files == self.draft.files:
+                await to_thread(must_be, self.folder, self.person.name, self.draft.digest)
+            else:
                 self.draft = await to_thread(save_draft, self.folder, self.person.name, self.files, self.draft.digest)
                 self.said.set_text("Draft saved")
-            except TaggerError as error:
-                told(error)
+        except TaggerError as error:
+            told(error)
+            return False
+        return True
 
     def again(self) -> None:
         """Build the panel anew, from the files as they are."""
@@ -110,20 +132,29 @@ class Editor:
         self.again()
 
     async def _keep(self, message: str) -> None:
-        await self._settle()
-        with telling():
-            made = await to_thread(keep, self.folder, self.files, message, self.person.name, self.draft.base)
-            self.desk.note(self.person, "kept a version", self.name, version=made.number)
-            discard_draft(self.folder, self.person.name)
-            ui.navigate.to(f"/task/{self.name}/versions")
+        self._wait_no_more()
+        async with self._one:
+            if not await self._settled():
+                return
+            with telling():
+                draft = self.draft  # what is saved: whatever is typed meanwhile nobody has checked
+                made = await to_thread(keep, self.folder, draft.files, message, self.person.name, draft.base)
+                self.desk.note(self.person, "kept a version", self.name, version=made.number)
+                self.said.set_text(f"Kept as version {made.number}")
+                discard_draft(self.folder, self.person.name, draft.digest)
+                self._over = True
+                ui.navigate.to(f"/task/{self.name}/versions")
 
     async def _discard(self) -> None:
         if not await agreed("Throw your draft away? What is in it and in no version is lost.", "Throw it away"):
             return
-        with telling():
-            discard_draft(self.folder, self.person.name)
-            self.desk.note(self.person, "discarded a draft", self.name)
-            ui.navigate.reload()
+        self._wait_no_more()
+        async with self._one:
+            with telling():
+                discard_draft(self.folder, self.person.name, self.draft.digest)
+                self._over = True
+                self.desk.note(self.person, "discarded a draft", self.name)
+                ui.navigate.reload()
 
     @ui.refreshable_method
     def _told(self) -> None:
