@@ -158,9 +158,10 @@ def mix(taggings: Iterable[Tagging], task: Task) -> Mix:
 def against(
     taggings: Sequence[Tagging], records: Mapping[str, Record], reviews: Sequence[Review], *, task: Task
 ) -> tuple[list[Verdict], list[Example]]:
-    """The verdicts on taggings of reviewed records that judge ("dev"), and those records with their right answers."""
-    judging = [review for review in reviews if review.use == "dev"]
-    rows = _rows(taggings, records, judging, task, 0, None)
+    """The verdicts on taggings of records whose right answers are known, but for those of the final test and those
+    that are shown as examples; and those records with their right answers."""
+    known = [review for review in reviews if review.use in ("dev", "train")]
+    rows = _rows(taggings, records, known, task, 0, None)
     chosen = {tagging.id for tagging in taggings}
     return _verdicts(rows, chosen), _examples(rows, chosen)
 

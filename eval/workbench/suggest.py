@@ -67,7 +67,7 @@ def examples_worth_adding(
 ) -> list[Suggestion]:
     """At most `most` rows of `spare` to show as examples against the most frequent confusions.
 
-    `verdicts` are those on the dev rows `judged`; rows of `spare` judge nothing. For each confusion the rows with the
+    `verdicts` are those on the rows `judged`; rows of `spare` judge nothing. For each confusion the rows with the
     value that would have been right are taken, those first that are on average nearest to the rows that were got wrong
     (cosine of character TF-IDF vectors). Each confusion gets one before any gets a second. A row with the text of a
     judged one, of an example or of another suggestion is never taken, nor one that cannot be shown.

@@ -238,14 +238,16 @@ def test_a_test_row_does_not_end_the_sample() -> None:
     assert rows.accuracy().all.n == 2
 
 
-def test_only_rows_that_judge_tell_what_is_confused() -> None:
-    rows = Rows([tagging("a"), tagging("b"), tagging("c")])
+def test_rows_with_known_answers_tell_what_is_confused_but_for_those_shown_and_tested() -> None:
+    rows = Rows([tagging(name) for name in "abcde"])
     rows.review("a", category="Coffee")
     rows.review("b")
-    rows.reviews.append(Review("anna", rows.record("c"), {"category": "Mate"}, "train"))
+    for name, use in (("c", "train"), ("d", "example"), ("e", "test")):
+        rows.reviews.append(Review("anna", rows.record(name), {"category": "Mate"}, use))
     taggings, records, reviews, _ = rows.given
 
     verdicts, judged = against(taggings, records, reviews, task=TASK)
 
-    assert [row.record.id for row in judged] == ["a", "b"]
-    assert [(v.id, v.value, v.gold) for v in verdicts if v.kind == "wrong"] == [("a", "Tea", "Coffee")]
+    assert [row.record.id for row in judged] == ["a", "b", "c"]
+    wrong = [(v.id, v.value, v.gold) for v in verdicts if v.kind == "wrong"]
+    assert wrong == [("a", "Tea", "Coffee"), ("c", "Tea", "Mate")]

@@ -100,7 +100,7 @@ def _suggestions(draft: Helped) -> Sequence[Suggestion]:
         verdicts, judged = against(trial.taggings, records, valid, task=task)
         found = examples_worth_adding(task, verdicts, judged, spare)
     if not found:
-        raise SourceError(f"of {len(judged):,} rows of the last trial that judge, none was confused with another value")
+        raise SourceError(f"of {len(judged):,} rows of the last trial with known answers, none was confused")
     return found
 
 
