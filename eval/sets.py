@@ -338,7 +338,8 @@ def load(
     if no_shots and shots:
         raise SettingsError("--no-shots and --shots contradict each other")
     if split:
-        raise SettingsError("--split names rows of a public set (--root); --data are judged whole")
+        told = "--split names rows of a public set; --data are judged whole"
+        raise SettingsError(told if data else "a split of which set?", hint="say where the set lies with --root")
     if not data:
         hint = "--root prompts" if task.endswith(".sample") else "give them with --data, or a public set with --root"
         raise SettingsError("no labelled rows to judge on", hint=hint)

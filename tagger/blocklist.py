@@ -1,10 +1,10 @@
 """A person's list of words and texts in, out: which of its entries they hold, and answers without the values that do.
 
 The list is a text file, one entry a line; lines that begin with # are comments. Texts are compared as a reader does:
-case, width (NFKC), white space and characters that show nothing aside; a quantity as "9 mm" and as "9mm". An entry
-matches as a whole word, "gun" not in "begun" nor in "guns"; in scripts that put no spaces between words (Chinese,
-Japanese, Korean, Thai) it matches wherever it stands. Nothing else is guessed: inflections, other spellings,
-traditional beside simplified characters are entries of their own.
+case, width (NFKC), white space and characters that show nothing aside; "9mm" is "9 mm". An entry matches as a whole
+word, "gun" not in "begun" nor in "guns"; in scripts that put no spaces between words (Chinese, Japanese, Korean, Thai)
+it matches wherever it stands. Nothing else is guessed: inflections, other spellings, traditional beside simplified
+characters, a quantity in another unit are entries of their own.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _UNSPACED = (
 )
 _WITHIN = re.compile(f"[^\\W_{_UNSPACED}]{{2}}")
 """Two letters or digits of a script with spaces between words: no word ends between them."""
+_UNIT = re.compile(r"(?<=\d)(?=[^\W\d_])")
+"""Between a number and a letter behind it: 9mm is read as 9 mm."""
 _SHOWS_NOTHING = re.compile("[\u034f\u1160\u115f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f\U000e0000-\U000e0fff]")
 """What Unicode calls ignorable and no format (Cf): joiners, fillers, variation selectors."""
 _EXCERPT = 60
@@ -218,12 +220,11 @@ def _cited(evidence: Any) -> list[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """The texts of a value: itself, those of a list, a number as it is written, a quantity with a space before its
-    unit and without."""
+    """The texts of a value: itself, those of a list, a number or a quantity as it is written."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping) and {"value", "unit"} <= value.keys():
-        yield from (f"{plain_number(value['value'])}{space}{value['unit']}" for space in (" ", ""))
+        yield f"{plain_number(value['value'])} {value['unit']}"
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield plain_number(value)
     elif isinstance(value, list | Mapping):
@@ -244,4 +245,4 @@ def _folded(text: str) -> str:
     for _ in range(2):  # an accent behind a character that shows nothing is joined to its letter once that is gone
         text = "".join(char for char in unicodedata.normalize("NFKC", text) if unicodedata.category(char) != "Cf")
         text = _SHOWS_NOTHING.sub("", text)
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return " ".join(_UNIT.sub(" ", unicodedata.normalize("NFKC", text).casefold()).split())

@@ -135,10 +135,9 @@ def status(folder: Folder) -> None:
     if job:
         table.add_row("source", escape(str(job.source)))
     seen = f"{datetime.fromtimestamp(facts['at']):%Y-%m-%d %H:%M:%S}" if facts["at"] else "never"
-    table.add_row(
-        "rows", f"{facts['rows'] or 0:,}" + (f" of about {job.rows:,}" if job else "") + f", last seen {seen}"
-    )
     state = _state(folder)
+    about = f" of about {job.rows:,}" if job and state["state"] != "finished" else ""
+    table.add_row("rows", f"{facts['rows'] or 0:,}{about}, last seen {seen}")
     for name, value in state.items():
         table.add_row(name, escape(value))
     if facts["asked"] and facts["at"] > facts["begun"]:

@@ -29,7 +29,11 @@ def bar_of(total: int) -> Iterator[Callable[[Progress], None]]:
     with Bar(*columns, console=err) as bar:
         line, said = bar.add_task("", total=total), [monotonic()]
 
+        seen = Progress()
+
         def show(done: Progress) -> None:
+            nonlocal seen
+            seen = done
             speed = bar.tasks[0].speed
             rate = [f"{speed:,.1f}/s"] if speed else []
             tokens = [f"{_short(n)} {what}" for what, n in done.tokens.items()]
@@ -41,6 +45,8 @@ def bar_of(total: int) -> Iterator[Callable[[Progress], None]]:
                 err.print(f"{rows:,} of about {total:,} rows, {told}", soft_wrap=True, highlight=False)
 
         yield show
+        if seen.finished:
+            bar.update(line, total=seen.rows)  # it was an estimate
 
 
 def _short(count: int) -> str:

@@ -46,8 +46,9 @@ def decide(
     """Decide on field `name`, for which the model has `written` a value (None: the rows alone
     propose one, or several answers were averaged).
 
-    Where labelled rows speak (with weight `prior`, or as the calibration weighs them), a field gets its likeliest
-    value, else what was written stands. A list has every item that is likely enough.
+    Where labelled rows speak (with weight `prior`, or as the calibration weighs them), and of a closed set, a field
+    gets its likeliest value, else what was written stands. (A label is written token by token, each the likeliest:
+    another that can be written in several ways may be likelier in all.) A list has every item that is likely enough.
     """
     chances, threshold = _chances(name, field, scores, prior, calibration)
     closed = field.closed
@@ -68,7 +69,7 @@ def decide(
     best = ""
     if written is not None:
         best = value_text(field, written) if closed else spell_value(field, written)
-    if scores.rows or best not in chances:
+    if scores.rows or best not in chances or (closed and chances[best] < chances[ranked[0]]):
         best = ranked[0]
     abstained = chances[best] < threshold or chances[best] == 0
     return Decision(value(best), chances[best], abstained, others({best}))

@@ -6,9 +6,13 @@ as a reader does; offsets always count characters (Unicode code points) of the t
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from tagger.schema import plain_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,23 @@ def find(value: str, columns: Mapping[str, str]) -> Evidence | None:
         if (at := _place(wanted, folded)) is not None:
             start, end = origin[at][0], origin[at + len(wanted) - 1][1]
             return Evidence(column, start, end, text[start:end])
+    return None
+
+
+def find_number(value: float | Mapping[str, Any], columns: Mapping[str, str]) -> Evidence | None:
+    """The first place where a number stands in digits, as 1250, 1,250 or 1250.0; of a quantity rather one with its unit
+    behind it, which is then part of the place. Digits within a longer number are none of it."""
+    number, unit = (value["value"], value["unit"]) if isinstance(value, Mapping) else (value, "")
+    whole, _, part = plain_number(number).partition(".")
+    decimals = rf"[.,]{part}0*" if part else r"(?:[.,]0+)?"
+    digits = rf"(?<!\d)(?<!\d[.,])(?:{whole}|{int(whole):,}){decimals}(?!\d)(?![.,]\d)"
+    behind = [rf"\s?{re.escape(_folded(unit)[0])}(?![^\W\d_])"] if unit else []
+    for pattern in (*(digits + more for more in behind), digits):
+        for column, text in columns.items():
+            folded, origin = _folded(text)
+            if place := re.search(pattern, folded):
+                start, end = origin[place.start()][0], origin[place.end() - 1][1]
+                return Evidence(column, start, end, text[start:end])
     return None
 
 

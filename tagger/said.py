@@ -9,11 +9,11 @@ from typing import Any
 from tagger.calibration import Calibration
 from tagger.confidence import Scores
 from tagger.decide import ALTERNATIVES, decide
-from tagger.evidence import find
+from tagger.evidence import find, find_number
 from tagger.proved import proved
 from tagger.record import Record
 from tagger.result import Alternative, Tag
-from tagger.schema import ClaimsField, FieldBase, takes_several, takes_spans
+from tagger.schema import ClaimsField, FieldBase, NumberField, takes_several, takes_spans
 
 
 def tag_of(
@@ -43,10 +43,12 @@ def tag_of(
     if found.abstained:
         value, others = None, [Alternative(found.value, found.p), *others]
     places = tuple(place for _, place in placed)
+    if isinstance(field, NumberField) and value is not None:
+        places = (find_number(value, record.values),)
     return Tag(
         value=value,
         probability=found.p,
-        evidence=places[0] if spans and not several else None,
+        evidence=places[0] if places and not several else None,
         inferred=None in places,
         abstained=found.abstained,
         alternatives=tuple(others[:ALTERNATIVES]),

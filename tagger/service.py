@@ -222,7 +222,8 @@ class Service:
             _LOG.error(trouble)
         self.meters.reloaded(not troubles)
         versions = ", ".join(f"{name} {tagger.task.version}" for name, tagger in self.taggers.items())
-        _LOG.info("tasks were read again: %s", versions)
+        listed = f", blocklist {self._listed.name} of {len(self._listed.entries)} entries" if self._listed else ""
+        _LOG.info("tasks were read again: %s%s", versions, listed)
         return troubles
 
     def revive(self, dead: Engine) -> bool:

@@ -160,8 +160,10 @@ def _flat(line: Mapping[str, Any], fields: Mapping[str, FieldBase]) -> dict[str,
     for name, tag in line["tags"].items():
         value, proof = tag["value"], tag.get("evidence")
         text = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if isinstance(proof, list):
-            ends: list[Any] = [[_end(place, end) for place in proof] for end in ("start", "end")]
+        if value is None:
+            ends: list[Any] = [None, None]  # what proves a value that is withheld stands in JSON lines alone
+        elif isinstance(proof, list):
+            ends = [[_end(place, end) for place in proof] for end in ("start", "end")]
         else:
             ends = [proof and proof[end] for end in ("start", "end")]
         row.update(zip(columns_of(name), (text, tag["probability"], *ends), strict=True))

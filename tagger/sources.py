@@ -204,7 +204,8 @@ def _used(row: Mapping[str, Any], columns: Mapping[str, Column], mapping: Mappin
             if len(row) == 1 and (mark := next((mark for mark in SEPARATORS if mark in found), None)):
                 told = f"{missing}: it has one, {found!r}, and looks separated by {SEPARATORS[mark]}"
                 raise SourceError(told, where=where, hint="separate its columns by commas")
-            raise ColumnError(f"{missing} (the file has: {found})", where=where, hint=_which(name, called, row))
+            free = [one for one in row if one not in mapping.values()]
+            raise ColumnError(f"{missing} (the file has: {found})", where=where, hint=_which(name, called, free))
     keys = {column_key(row, name, column, mapping) for name, column in columns.items()}
     return [name for name in row if name in keys or name == mapping.get(ID, ID)]
 

@@ -22,6 +22,7 @@ from typing import Any
 import jinja2
 from pydantic import BaseModel
 
+from tagger.closest import closest
 from tagger.definition import Definition, asked_fields, read_definition
 from tagger.errors import TaskError
 from tagger.example import Example, example_of, read_examples
@@ -210,7 +211,9 @@ def _find(name: str | Path) -> Path:
     for folder in (Path(name), prompts_folder() / name):
         if (folder / "task.toml").is_file():
             return folder
-    hint = f"give a folder with a task.toml, or one of: {', '.join(task_names())}"
+    alike = closest([str(name)], task_names())
+    meant = f"is {alike!r} meant? " if alike else ""
+    hint = f"{meant}give a folder with a task.toml, or one of: {', '.join(task_names())}"
     raise TaskError(f"no task {str(name)!r}", hint=hint)
 
 

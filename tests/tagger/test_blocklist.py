@@ -38,6 +38,10 @@ def listed(folder: Path, text: str) -> Blocklist:
         ("gun", "ｇｕｎ", True),  # full width
         ("GUN", "g\u200bun", True),  # a character that shows nothing
         ("gun", "g\u034fu\ufe0fn", True),  # nor do these
+        ("9 mm", "drill 9mm", True),  # a number and its unit, with a space or without
+        ("3kg", "3 KG sack", True),
+        ("9 mm", "19mm", False),
+        ("9 mm", "9mmx", False),
         ("café", "cafe\u200b\u0301", True),  # nor between a letter and its accent
         ("hunting  knife", "Hunting\tKnife, 9 in", True),
         ("C++", "learn c++ fast", True),

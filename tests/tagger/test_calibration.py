@@ -80,6 +80,16 @@ def test_an_open_value_goes_through_the_regression() -> None:
     assert found == pytest.approx({'"Acme"': expit(written), '"Acme Ltd"': expit(proposed)})
 
 
+def test_of_a_closed_set_the_likeliest_is_said_whatever_was_written() -> None:
+    field = LabelField(labels=["men", "unisex"])
+
+    found = decide("f", field, "unisex", Scores({"men": 0.6, "unisex": 0.4}, {}), prior=1.0, calibration=None)
+    equal = decide("f", field, "unisex", Scores({"men": 0.5, "unisex": 0.5}, {}), prior=1.0, calibration=None)
+
+    assert (found.value, found.p, found.others) == ("men", 0.6, (("unisex", 0.4),))
+    assert equal.value == "unisex"
+
+
 def test_a_field_that_was_not_fitted_is_decided_without_the_calibration() -> None:
     field = LabelField(labels=["a", "b"])
     made = calibration(Fit(), promises={"0.95": Promise(threshold=0.7, precision=0.96, coverage=0.5, answers=100)})

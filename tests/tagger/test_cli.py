@@ -50,6 +50,7 @@ def test_nothing_stays_frozen_behind_a_run_for_libraries_to_complain_of_at_exit(
     [
         (["tag", "none.jsonl", "--task", "category", "--out", "out"], "no such file"),
         (["tag", "none.jsonl", "--task", "nothing", "--out", "out"], "no task 'nothing'"),
+        (["tag", "none.jsonl", "--task", "keyword", "--out", "out"], "is 'keywords' meant?"),
         (["check", "no-such-folder"], "no task 'no-such-folder'"),
         (["demo", "--engine", "warp"], "no engine 'warp'"),
         (["demo", "--engine", "http"], "expected NAME@URL"),

@@ -74,6 +74,7 @@ def test_control_tokens_in_a_title_stay_text(tmp_path: Path) -> None:
         ("blank.jsonl", b"\n\n", "holds no rows"),
         ("header.csv", b"id,title\n", "holds no rows"),
         ("other.jsonl", b'{"what": "tea"}', r"the file has: what(.|\n)*none of these .* --map title=COLUMN"),
+        ("none.csv", b"id,producttitle\n1,tea\n", r"--map title=producttitle"),
         ("typo.csv", b"id,tilte\n1,tea\n", r"no column 'title'(.|\n)*if 'tilte' is the one, say so: --map title=tilte"),
         ("longer.csv", b"id,brand,Item Title\n1,x,tea\n", r"--map 'title=Item Title'"),
         (
