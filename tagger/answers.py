@@ -48,7 +48,10 @@ def content_key(record: Record) -> bytes:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """The folder for one process alone; SourceError if another writes there. A process that dies gives it free."""
+    """The folder for one process alone; SourceError if another writes there, or a file is there. A process that
+    dies gives it free."""
+    if folder.exists() and not folder.is_dir():
+        raise SourceError("a file is there, and tags go into a folder", where=str(folder), hint="choose another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / LOCK, timeout=PATIENCE):

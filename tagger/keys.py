@@ -76,7 +76,8 @@ def read_keys(path: Path) -> Keys:
     try:
         found = KeyFile.model_validate(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"no file of keys: {error}", where=str(path), hint="tagger key NAME makes one") from None
+        told = error.strerror if isinstance(error, OSError) else error
+        raise SettingsError(f"no file of keys: {told}", where=str(path), hint="tagger key NAME makes one") from None
     except ValidationError as error:
         raise SettingsError(validation_text(error), where=str(path)) from None
     if not found.key:

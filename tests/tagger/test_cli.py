@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tagger.cli import app
+from tagger.task import prompts_folder
 
 
 def tagger(*arguments: str | Path, module: str = "tagger") -> subprocess.CompletedProcess[str]:
@@ -45,11 +46,15 @@ def test_nothing_stays_frozen_behind_a_run_for_libraries_to_complain_of_at_exit(
     assert gc.get_freeze_count() == 0
 
 
+EXAMPLES = str(prompts_folder() / "category" / "examples.jsonl")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["tag", "none.jsonl", "--task", "category", "--out", "out"], "no such file"),
         (["tag", "none.jsonl", "--task", "nothing", "--out", "out"], "no task 'nothing'"),
+        (["tag", EXAMPLES, "--task", "category", "--engine", "scripted", "--out", EXAMPLES], "a file is there"),
         (["tag", "none.jsonl", "--task", "keyword", "--out", "out"], "is 'keywords' meant?"),
         (["check", "no-such-folder"], "no task 'no-such-folder'"),
         (["demo", "--engine", "warp"], "no engine 'warp'"),
