@@ -16,7 +16,6 @@ import pytest
 from typer.testing import CliRunner
 
 from tagger.cli import app
-from tagger.task import prompts_folder
 
 
 def tagger(*arguments: str | Path, module: str = "tagger") -> subprocess.CompletedProcess[str]:
@@ -46,15 +45,11 @@ def test_nothing_stays_frozen_behind_a_run_for_libraries_to_complain_of_at_exit(
     assert gc.get_freeze_count() == 0
 
 
-EXAMPLES = str(prompts_folder() / "category" / "examples.jsonl")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["tag", "none.jsonl", "--task", "category", "--out", "out"], "no such file"),
         (["tag", "none.jsonl", "--task", "nothing", "--out", "out"], "no task 'nothing'"),
-        (["tag", EXAMPLES, "--task", "category", "--engine", "scripted", "--out", EXAMPLES], "a file is there"),
         (["tag", "none.jsonl", "--task", "keyword", "--out", "out"], "is 'keywords' meant?"),
         (["check", "no-such-folder"], "no task 'no-such-folder'"),
         (["demo", "--engine", "warp"], "no engine 'warp'"),
@@ -69,6 +64,16 @@ def test_a_mistake_is_one_message_without_a_stack_trace(arguments: list[str], me
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_file_where_a_folder_is_wanted_is_told(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"title": "tea"}\n', "utf-8")
+
+    done = tagger("tag", source, "--task", "category", "--engine", "scripted", "--out", source)
+
+    assert done.returncode == 2
+    assert "in.jsonl: a file is there, and tags go into a folder" in done.stderr.replace("\n", " ")
 
 
 def test_a_hub_that_is_out_of_reach_is_said_in_one_message() -> None:
