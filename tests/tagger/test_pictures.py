@@ -272,7 +272,9 @@ def test_a_server_is_sent_the_picture_as_a_data_url(shown: Path) -> None:
         if body["model"] == "blind":
             return httpx.Response(400, json={"error": {"message": "blind is not a multimodal model"}})
         text = body["grammar"].split('"')[1] if "quartz" in body["grammar"] else "{}"
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+        one = {"token": text, "bytes": list(text.encode()), "logprob": -0.1}
+        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text},
+                  "logprobs": {"content": [{**one, "top_logprobs": [one]}]}}  # fmt: skip
         told = {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
         return httpx.Response(200, json=told)
 

@@ -127,6 +127,11 @@ def test_the_canary_refuses_an_engine_that_ignores_the_grammar() -> None:
         canary(FixedEngine(Completion("banana", "stop")))
 
 
+def test_the_canary_refuses_an_engine_that_tells_no_probabilities() -> None:
+    with pytest.raises(ConstraintError, match="tells no probabilities"):
+        canary(FixedEngine(Completion("quartz-17", "stop")))
+
+
 def test_the_canary_passes_an_engine_that_heeds_it() -> None:
     canary(ScriptedEngine())
 
