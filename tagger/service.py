@@ -200,10 +200,7 @@ class Service:
                 self._listed = self.origin.listed()
             except UNREADABLE as error:
                 troubles.append(f"the blocklist stays as it was: {error}")
-            for (
-                name,
-                tagger,
-            ) in self.taggers.items():  # whatever becomes of its task; a job keeps the list it began with
+            for name, tagger in self.taggers.items():  # whatever becomes of its task; jobs keep the list they have
                 self.taggers[name] = tagger.heeding(self._listed)
                 self._served.add(self.taggers[name])
             for name in self.origin.tasks:
