@@ -46,9 +46,10 @@ def find_number(value: float | Mapping[str, Any], columns: Mapping[str, str]) ->
     """The first place where a number stands in digits, as 1250, 1,250 or 1250.0; of a quantity rather one with its unit
     behind it, which is then part of the place. Digits within a longer number are none of it."""
     number, unit = (value["value"], value["unit"]) if isinstance(value, Mapping) else (value, "")
-    whole, _, part = plain_number(number).partition(".")
+    whole, _, part = plain_number(abs(number)).partition(".")
     decimals = rf"[.,]{part}0*" if part else r"(?:[.,]0+)?"
-    digits = rf"(?<!\d)(?<!\d[.,])(?:{whole}|{int(whole):,}){decimals}(?!\d)(?![.,]\d)"
+    sign = "-" if number < 0 else ""
+    digits = rf"(?<!\d)(?<!\d[.,]){sign}(?:{whole}|{int(whole):,}){decimals}(?!\d)(?![.,]\d)"
     behind = [rf"\s?{re.escape(_folded(unit)[0])}(?![^\W\d_])"] if unit else []
     for pattern in (*(digits + more for more in behind), digits):
         for column, text in columns.items():

@@ -64,6 +64,7 @@ def test_what_is_not_there_has_no_evidence(value: str) -> None:
         (0.5, "0,5 l", "0,5"),
         (0.5, "0.55 l", None),
         (-3, "to -3 degrees", "-3"),
+        (-0.5, "0.5 degrees", None),
         ({"value": 250, "unit": "ml"}, "250 pcs, ２５０ｍｌ", "２５０ｍｌ"),
         ({"value": 250, "unit": "ml"}, "about 250 millilitres", "250"),
         ({"value": 3, "unit": "kg"}, "净重3千克", "3"),

@@ -75,6 +75,14 @@ class Bench:
 
 
 @pytest.fixture
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a task, `TASK` of the module that asks."""
+    (tmp_path / "goods").mkdir()
+    (tmp_path / "goods" / "task.toml").write_text(request.module.TASK, "utf-8")
+    return tmp_path / "goods"
+
+
+@pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Serves a folder; `keys` names a file of keys, `slow` are the seconds that each answer takes, `model` asks the
     default model instead of a script."""

@@ -30,13 +30,6 @@ kind = "texts"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "goods").mkdir()
-    (tmp_path / "goods" / "task.toml").write_text(TASK, "utf-8")
-    return tmp_path / "goods"
-
-
-@pytest.fixture
 def task(folder: Path) -> Task:
     return load_task(folder)
 

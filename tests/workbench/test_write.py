@@ -20,13 +20,6 @@ TASK = "about = 'goods'\n[columns.title]\n[fields.kind]\nkind = 'label'\nlabels 
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "goods").mkdir()
-    (tmp_path / "goods" / "task.toml").write_text(TASK, "utf-8")
-    return tmp_path / "goods"
-
-
-@pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What a person was told, and where the browser was sent."""
     said: list[str] = []
