@@ -7,7 +7,8 @@
     ├── SourceError           a file of records, or the folder for the output
     ├── WeightsError          a model that cannot be found, fetched or trusted
     └── EngineError           an engine that cannot start or has died
-        └── ConstraintError   an engine that does not hold answers to the grammar
+        ├── ConstraintError   an engine that does not hold answers to the grammar
+        └── LostError         an engine that has died in a service, and cannot be opened again yet
 
 What goes wrong with *one record* is no exception: it is a `Rejected` value that reaches the sink.
 """
@@ -56,3 +57,10 @@ class EngineError(TaggerError):
 
 class ConstraintError(EngineError):
     """The start-up canary got an answer that the grammar forbids."""
+
+
+class LostError(EngineError):
+    """The engine of a service has died; what can wait, asks again."""
+
+    def __init__(self) -> None:
+        super().__init__("it has died", hint="it is opened again when it is asked; the log says what it lacks")

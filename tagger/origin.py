@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tagger.blocklist import Blocklist, load_blocklist
 from tagger.engines.base import Completion, Engine, EngineInfo, Request
-from tagger.errors import EngineError
+from tagger.errors import LostError
 from tagger.keys import Keys
 from tagger.pipeline import Tagger
 from tagger.task import Task
@@ -43,8 +43,8 @@ class Lost:
         self.info = info
 
     def complete(self, requests: Sequence[Request]) -> list[Completion]:
-        """Raises EngineError."""
-        raise EngineError("it is lost", hint="it is opened again when it is asked; the log says what it lacks")
+        """Raises LostError."""
+        raise LostError
 
     def close(self) -> None:
         """Nothing to close."""

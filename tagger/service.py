@@ -26,7 +26,7 @@ from tagger.batching import Batcher, BusyError
 from tagger.blocklist import Blocklist
 from tagger.drift import Kind, compare
 from tagger.engines.base import Engine
-from tagger.errors import EngineError, TaggerError
+from tagger.errors import EngineError, LostError, TaggerError
 from tagger.faults import RefusedError
 from tagger.jobs import Jobs
 from tagger.keys import Key, Keys
@@ -87,7 +87,11 @@ class Service:
     @property
     def ready(self) -> bool:
         """Whether it takes records: it has an engine, and has not been told to stop."""
-        return not self.closing and not isinstance(self._engine, Lost)
+        return not self.closing and self._has_engine
+
+    @property
+    def _has_engine(self) -> bool:
+        return not isinstance(self._engine, Lost)
 
     @property
     def _engine(self) -> Engine:
@@ -224,22 +228,30 @@ class Service:
         return troubles
 
     def revive(self, dead: Engine) -> bool:
-        """Put a new engine in the place of one that has died, for all tasks; False if it cannot be opened again now."""
+        """Put a new engine in the place of one that has died, for all tasks; False where none can ever be opened.
+
+        Raises LostError if it cannot be opened again now.
+        """
         with self._changing:
-            if self._engine is not dead:
-                return True  # somebody else has done it
-            if self.origin is None or monotonic() < self._due:
+            if self.origin is None:
                 return False
-            self._put(Lost(dead.info))  # so that whoever is still in the dead one sees that it is
-            with suppress(Exception):  # it is dead: how it takes being closed is all one
-                dead.close()
-            try:
-                self._put(self.origin.open())
-            except Exception as error:  # whatever a model or its libraries raise, callers are told that it is lost
-                self._due = monotonic() + PAUSE
-                _LOG.error("the engine cannot be opened again: %s", error)
-                return False
+            if self._engine is dead:  # else somebody else has done it, or tried to
+                self._open_again(dead, self.origin)
+            if not self._has_engine:
+                raise LostError
             return True
+
+    def _open_again(self, dead: Engine, origin: Origin) -> None:
+        self._put(Lost(dead.info))  # so that whoever is still in the dead one sees that it is
+        with suppress(Exception):  # it is dead: how it takes being closed is all one
+            dead.close()
+        if monotonic() < self._due:
+            return
+        try:
+            self._put(origin.open())
+        except Exception as error:  # whatever a model or its libraries raise, callers are told that it is lost
+            self._due = monotonic() + PAUSE
+            _LOG.error("the engine cannot be opened again: %s", error)
 
     def _put(self, engine: Engine) -> None:
         for tagger in self._served:
@@ -281,9 +293,7 @@ class Service:
                 return await self._tag(f"a job of {caller}", tagger, record, HOURS * 3600)
             except BusyError as error:
                 await asyncio.sleep(error.after)
-            except EngineError:
-                if self.origin is None or not isinstance(self._engine, Lost):
-                    raise
+            except LostError:
                 await asyncio.sleep(PAUSE)
 
     async def _allowed(self, key: Key, records: int) -> bool:

@@ -195,11 +195,14 @@ def test_a_job_waits_while_an_engine_cannot_be_opened(tmp_path: Path, monkeypatc
 
     def open_again() -> ScriptedEngine:
         tries.append(len(tries))
-        if len(tries) < 3:
-            raise SettingsError("the server is not up yet")
-        return Slow()
+        if len(tries) == 3:
+            return Slow()
+        time.sleep(0.1)  # until another batch is in line to open it
+        assert client.portal
+        client.portal.start_task_soon(time.sleep, 0.3)  # it has, before anybody hears that this one could not
+        raise SettingsError("the server is not up yet")
 
-    monkeypatch.setattr("tagger.service.PAUSE", 0.05)
+    monkeypatch.setattr("tagger.service.PAUSE", 0)
     taggers = {"category": Tagger("category", engine=Dead())}
     with TestClient(create_app(Service(taggers, origin=Origin((), open_again), folder=tmp_path))) as client:
         found = ended(client, hand_in(client).json()["id"])
