@@ -72,10 +72,13 @@ def run(
 ) -> None:
     """Judge a task on labelled rows."""
     loaded, judged, pool = load(task, data, shots, root, split, no_shots)
-    loaded = planned(loaded, plan)
+    own, loaded = loaded.plan.id, planned(loaded, plan)
     refuse_descriptions(loaded)
     judged = sample(judged, count, seed)
     refuse_leaks(judged, pool or loaded.examples)
+    if loaded.plan.id != own and not raw:
+        out.print("asked by another plan than the task's own: its calibration, if it has one, is left aside")
+        raw = True
     plain, variant = judged, change
     if change:
         judged = [perturbed(example, change, seed, loaded) for example in judged]

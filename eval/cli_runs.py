@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from sklearn.metrics import log_loss
 
 from eval.calibrate import calibrate as fit
 from eval.cli_options import Bands, By, Data, Record, Root, Shots, TaskOrSet
@@ -60,11 +61,12 @@ def calibrate(
         raise SourceError(f"the run is of version {found.header.task_version}, the task is {loaded.version}", hint=hint)
     before = judge(found, loaded, judged)
     calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, published=published)
-    table = Table("", "ECE", "AUROC")
+    table = Table("", "ECE", "AUROC", "log-loss")
     for name, verdicts_of in (("raw", before), ("calibrated, out of fold", after)):
         told = [v for v in verdicts_of if v.tag]
         p, right = [v.p for v in told], [v.correct for v in told]
-        table.add_row(name, f"{expected_calibration_error(p, right):.3f}", f"{auroc(p, right):.3f}")
+        figures = expected_calibration_error(p, right), auroc(p, right), log_loss(right, p, labels=[False, True])
+        table.add_row(name, *(f"{figure:.3f}" for figure in figures))
     out.print(table)
     for level, kept in calibration.promises.items():
         out.print(f"can promise {float(level):.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them "

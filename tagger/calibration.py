@@ -3,7 +3,9 @@
 A calibration is fitted on labelled dev rows (`python -m eval calibrate`) and lies beside the task, one file for
 each model; here it is only read. Closed fields have two weights: the probability of a value is proportional to
 model^a * rows^b (without rows this is temperature scaling, Guo et al. 2017). An open value's probability comes
-from a logistic regression on the features of `open_features` (Platt 1999, with more than one feature).
+from a logistic regression on the features of `open_features` (Platt 1999, with more than one feature). Few rows bear
+neither: then raw probabilities are told less boldly, or more, and what is said stays as it is (`ClosedFit` with one
+temperature for both, `RawFit`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tagger.confidence import Scores
 from tagger.errors import SettingsError, TaskError
@@ -36,6 +38,13 @@ class ClosedFit(BaseModel):
     model: float
     rows: float = 0.0
 
+    def chances(self, scores: Scores) -> dict[str, float]:
+        """Probabilities of the values by their texts."""
+        if not any(scores.model.values()):
+            return dict(scores.model)  # the model was not heard: nothing that could be weighed makes it sure
+        tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, self.model)
+        return combine(tempered, scores.rows, self.rows) if scores.rows else tempered
+
 
 class OpenFit(BaseModel):
     """Weights of an open field's FEATURES."""
@@ -45,6 +54,19 @@ class OpenFit(BaseModel):
     weights: tuple[float, ...]
 
 
+class RawFit(BaseModel):
+    """How the log-odds of an open field's raw probabilities are stretched and moved."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    stretch: float = Field(gt=0)
+    move: float
+
+    def chance(self, raw: float) -> float:
+        """What a raw probability comes to; of what cannot be, nothing."""
+        return expit(self.stretch * logit(raw) + self.move) if raw else 0.0
+
+
 class Fit(BaseModel):
     """One field: how its probabilities come about, and below which it is silent."""
 
@@ -52,6 +74,7 @@ class Fit(BaseModel):
 
     closed: ClosedFit | None = None
     open: OpenFit | None = None
+    raw: RawFit | None = Field(default=None, exclude_if=lambda found: found is None)
     abstain_below: float = 0.0
 
 
@@ -94,13 +117,10 @@ class Calibration(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude={"promises"}).encode()).hexdigest()[:8]
 
     def chances(self, name: str, scores: Scores) -> dict[str, float]:
-        """Calibrated probabilities of the values of a field that was fitted, by their texts."""
+        """Calibrated probabilities of the values of a field that was fitted to them, by their texts."""
         fit = self.fields[name]
         if fit.closed:
-            if not any(scores.model.values()):
-                return dict(scores.model)  # the model was not heard: nothing that could be weighed makes it sure
-            tempered = combine(dict.fromkeys(scores.model, 1.0), scores.model, fit.closed.model)
-            return combine(tempered, scores.rows, fit.closed.rows) if scores.rows else tempered
+            return fit.closed.chances(scores)
         if fit.open:
             found = {text: open_features(scores, text) for text in scores.candidates}
             return {

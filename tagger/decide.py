@@ -80,17 +80,26 @@ def _chances(
 ) -> tuple[dict[str, float], float]:
     """The probability of each candidate by its text, and that from which on one is said."""
     threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
-    if calibration and name in calibration.fields:
+    fit = calibration.fields.get(name) if calibration else None
+    if calibration and fit and not fit.raw:
         return calibration.chances(name, scores), threshold
+    chances, least = raw_chances(field, scores, prior)
+    if fit and fit.raw:
+        chances, least = {text: fit.raw.chance(p) for text, p in chances.items()}, fit.raw.chance(least)
+    return chances, max(threshold, least)
+
+
+def raw_chances(field: FieldBase, scores: Scores, prior: float) -> tuple[dict[str, float], float]:
+    """What `_chances` gives without a calibration."""
     if field.closed and scores.rows:
-        return combine(scores.model, scores.rows, prior), threshold
+        return combine(scores.model, scores.rows, prior), 0.0
     if scores.rows and prior:
         # What neither side finds likelier than not is silence, however they are weighed.
         likely = {text for text in scores.candidates if max(scores.model.get(text, 0), scores.rows.get(text, 0)) >= 0.5}
         pooled = pool(scores.model, scores.rows, prior)
         least = min((pooled[text] for text in likely), default=1.0)
-        return pooled, max(threshold, least)
-    return dict(scores.model) or dict.fromkeys(scores.rows, 0.0), threshold
+        return pooled, least
+    return dict(scores.model) or dict.fromkeys(scores.rows, 0.0), 0.0
 
 
 def _listed(field: FieldBase, values: list[Any]) -> list[Any]:

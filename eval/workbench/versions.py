@@ -21,6 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.workbench.files import add_line, now, read_lines
+from eval.workbench.fits import set_aside
 from eval.workbench.texts import EXAMPLES, Files, check, digest, label_lines, own_files, plain, put, task_of
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.plan import validation_text
@@ -115,7 +116,8 @@ def live(folder: Path) -> int:
 
 
 def promote(folder: Path, number: int, author: str, expected: int) -> None:
-    """Make a version live; its own files alone are replaced, calibrations and all else stay.
+    """Make a version live; its own files alone are replaced. Calibrations go and come with their version (fits.py), all
+    else stays.
 
     `expected` is the number that the person saw as live. Live files that were never kept are kept first ("as it
     was"), so every state can be gone back to. A crash on the way can leave files of both, which `live` says are no
@@ -133,6 +135,7 @@ def promote(folder: Path, number: int, author: str, expected: int) -> None:
         if not before:
             before = _add(folder, own_files(folder), AS_IT_WAS, author, 0).number
         put(folder, files)
+        set_aside(folder)
         facts = {"at": now(), "author": author, "version": number, "before": before}
         add_line(folder / "versions" / PROMOTIONS, facts)
 

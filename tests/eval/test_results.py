@@ -7,12 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from pandas import json_normalize
+from sklearn.metrics import log_loss
 
+from eval.calibrate import calibrate
 from eval.gains import Pair, gain, pairs
 from eval.gains import as_markdown as gains_as_markdown
 from eval.gains import stored as stored_gains
 from eval.record import read_run
-from eval.table import RESULTS, Drafts, Entry, Row, as_markdown, entries, scored, stored, traced, written
+from eval.score import Verdict, judge
+from eval.table import RESULTS, Drafts, Entry, Row, as_markdown, entries, labelled, scored, stored, traced, written
+from tagger.calibration import Calibration
+from tagger.task import prompts_folder
 
 ONE_PLAN = {"pricerunner", "flipkart-1050", "flipkart-1050-l2"}
 """Sets that were asked in one way, so that dev rows had nothing to choose."""
@@ -50,6 +56,20 @@ def test_every_run_of_test_rows_stands_in_the_table() -> None:
     assert {row.record for row in STORED} == runs | drafts
 
 
+@pytest.mark.parametrize("path", sorted(prompts_folder().glob("*/calibration/*.json")), ids=lambda path: path.parts[-3])
+def test_a_shipped_calibration_is_what_the_dev_rows_of_its_sample_give(path: Path, tmp_path: Path) -> None:
+    name, size = path.parts[-3], path.stem.split("-")[-2]
+    run = read_run(RESULTS / f"{name}.sample.dev.{size}.jsonl.gz")
+    task, examples = labelled(run, tmp_path)  # the rows lie beside the task
+
+    found, after = calibrate(run, lambda told: judge(told, task, examples), task.fields)
+
+    kept = Calibration.model_validate_json(path.read_text("utf-8"))
+    assert (found.task_version, found.plan, found.rows_id) == (kept.task_version, kept.plan, kept.rows_id)
+    assert flat(found) == pytest.approx(flat(kept), abs=2e-3)
+    assert loss(after) < loss(judge(run, task, examples))  # else raw probabilities would do
+
+
 def test_one_plan_is_chosen_for_a_set_a_model_and_a_metric() -> None:
     chosen = Counter((row.set, row.model, row.metric) for row in STORED if row.chosen)
 
@@ -66,7 +86,7 @@ def test_without_the_labels_the_stored_figures_are_shown_and_say_so() -> None:
 
 
 def test_the_readme_shows_the_table() -> None:
-    assert as_markdown(STORED) in (RESULTS.parent / "README.md").read_text("utf-8")
+    assert as_markdown(STORED) in (RESULTS / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("pair", pairs(), ids=lambda pair: f"{pair.b.record}: {pair.part}")
@@ -82,11 +102,22 @@ def test_a_part_is_worth_what_it_is_said_to_be(pair: Pair, labelled: Path) -> No
 
 
 def test_the_readme_shows_the_gains() -> None:
-    assert gains_as_markdown(GAINS) in (RESULTS.parent / "README.md").read_text("utf-8")
+    assert gains_as_markdown(GAINS) in (RESULTS / "README.md").read_text("utf-8")
 
 
 def labelled_name(pair: Pair) -> str:
     return read_run(RESULTS / pair.b.record).header.set
+
+
+def flat(calibration: Calibration) -> dict[str, float]:
+    """Every number that a calibration fits, by where it stands."""
+    told = json_normalize({name: fit.model_dump(exclude_none=True) for name, fit in calibration.fields.items()})
+    return {str(name): float(value) for name, value in told.iloc[0].items()}
+
+
+def loss(judged: list[Verdict]) -> float:
+    told = [v for v in judged if v.tag]
+    return float(log_loss([v.correct for v in told], [v.p for v in told], labels=[False, True]))
 
 
 def numbers(row: Row) -> dict[str, float]:

@@ -13,6 +13,7 @@ from eval.workbench.shop import Shop
 from eval.workbench.texts import own_files
 from eval.workbench.versions import Change, Line, diff, files_of, keep, live, promote, versions
 from tagger.errors import SettingsError, SourceError
+from tagger.fitted import calibration_of
 from tagger.task import load_task
 
 
@@ -130,6 +131,22 @@ def test_a_promotion_replaces_the_tasks_own_files_and_nothing_else(folder: Path)
     assert (folder / "reviews.jsonl").is_file()
     (line,) = read_lines(folder / "versions" / "promotions.jsonl")
     assert (line["author"], line["version"], line["before"]) == ("ben", 2, 1)
+
+
+def test_a_calibration_goes_and_comes_with_its_version(tmp_path: Path) -> None:
+    folder = Shop(tmp_path).copy_shipped("zh_review")
+    (fitted,) = (folder / "calibration").iterdir()
+    before = fitted.read_text("utf-8")
+    keep(folder, own_files(folder), "as shipped", "anna", 0)
+    keep(folder, without(own_files(folder), "plan.toml"), "another way of asking", "anna", 1)
+
+    promote(folder, 2, "ben", 1)
+    gone = calibration_of(load_task(folder), fitted.stem, None, "")
+    promote(folder, 1, "ben", 2)
+
+    assert gone is None
+    assert fitted.read_text("utf-8") == before
+    assert calibration_of(load_task(folder), fitted.stem, None, "") is not None
 
 
 def test_a_task_that_was_never_kept_can_be_gone_back_to(folder: Path) -> None:
