@@ -22,6 +22,7 @@ from tagger.task import prompts_folder
 
 ONE_PLAN = {"pricerunner", "flipkart-1050", "flipkart-1050-l2"}
 """Sets that were asked in one way, so that dev rows had nothing to choose."""
+CALIBRATIONS = sorted(prompts_folder().glob("*/calibration/*.json"))
 STORED = stored()
 GAINS = stored_gains()
 
@@ -56,7 +57,7 @@ def test_every_run_of_test_rows_stands_in_the_table() -> None:
     assert {row.record for row in STORED} == runs | drafts
 
 
-@pytest.mark.parametrize("path", sorted(prompts_folder().glob("*/calibration/*.json")), ids=lambda path: path.parts[-3])
+@pytest.mark.parametrize("path", CALIBRATIONS, ids=lambda path: path.parts[-3])
 def test_a_shipped_calibration_is_what_the_dev_rows_of_its_sample_give(path: Path, tmp_path: Path) -> None:
     name, size = path.parts[-3], path.stem.split("-")[-2]
     run = read_run(RESULTS / f"{name}.sample.dev.{size}.jsonl.gz")
@@ -68,6 +69,18 @@ def test_a_shipped_calibration_is_what_the_dev_rows_of_its_sample_give(path: Pat
     assert (found.task_version, found.plan, found.rows_id) == (kept.task_version, kept.plan, kept.rows_id)
     assert flat(found) == pytest.approx(flat(kept), abs=2e-3)
     assert loss(after) < loss(judge(run, task, examples))  # else raw probabilities would do
+
+
+@pytest.mark.parametrize("path", CALIBRATIONS, ids=lambda path: path.parts[-3])
+def test_the_guide_says_what_a_shipped_calibration_is_worth(path: Path) -> None:
+    name, kept = path.parts[-3], Calibration.model_validate_json(path.read_text("utf-8"))
+    rows = [row for row in STORED if row.record.startswith(f"{name}.sample.0.5b") and row.metric == "ECE"]
+    raw, told = (
+        next(row.value for row in rows if row.about.endswith(", not calibrated") is plain) for plain in (True, False)
+    )
+
+    line = f"| {name} | {kept.rows} | {raw:.3f} → {told:.3f} | {max(kept.promises, default='')} |"
+    assert line in (prompts_folder() / "README.md").read_text("utf-8")
 
 
 def test_one_plan_is_chosen_for_a_set_a_model_and_a_metric() -> None:
