@@ -134,6 +134,16 @@ def test_a_silent_row_is_asked_again_where_a_label_is_new() -> None:
     assert carried(silent, "category", MERGED, frozenset(), False, "v1") is not None
 
 
+def test_a_reason_that_names_the_old_label_is_not_carried_over() -> None:
+    silent = {**ANSWER, "reason": "cup", "tags": {"category": {**ANSWER["tags"]["category"], "value": None}}}
+    same = {label: label for label in MERGED}
+
+    moved, kept = (carried(silent, "category", to, frozenset(), False, "v1") for to in (MERGED, same))
+
+    assert moved is not None and kept is not None
+    assert ("reason" in moved, kept["reason"]) == (False, "cup")
+
+
 LEAVES = [f"Group {n // 20} > Leaf {n:03}" for n in range(200)]
 SPLIT = (LEAVES[17], LEAVES[100])
 
