@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -105,8 +106,7 @@ def tag(
         load_blocklist(blocklist)
     refuse_other(folder, {"task": loaded.id, "task_version": loaded.version})
     if others := left_out(source):
-        told = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-        err.print(f"[bold]not read, for their format:[/] {escape(told)}", soft_wrap=True)
+        err.print(f"[bold]not read, for their format:[/] {_first(others)}", soft_wrap=True)
     rows = count(source)
     job = Job(
         source=source.absolute(), task=_absolute(task), engine=engine, model=model and _absolute(model),
@@ -193,6 +193,8 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
         raise typer.Exit(STOPPED)
     out.print(f"manifest: {escape(str(folder / MANIFEST))}", soft_wrap=True)
+    if done.removed:
+        err.print(f"removed, of an earlier run into this folder: {_first(done.removed)}", soft_wrap=True)
     for number, first in _refusals(folder) if done.outcomes["rejected"] else ():
         err.print(f"{number:,} rejected, the first: {escape(first)}", soft_wrap=True, highlight=False)
     if done.withheld:
@@ -219,6 +221,11 @@ def _refusals(folder: Path) -> list[tuple[int, str]]:
                 counts[kind] += 1
                 first.setdefault(kind, reason)
     return [(number, first[kind]) for kind, number in counts.most_common(REASONS)]
+
+
+def _first(names: Sequence[object]) -> str:
+    """The first of some names."""
+    return escape(", ".join(map(str, names[:5])) + (", ..." if len(names) > 5 else ""))
 
 
 def _counted(numbers: dict[str, int]) -> str:

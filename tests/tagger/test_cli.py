@@ -146,6 +146,18 @@ def test_what_was_rejected_is_asked_again_on_request(tmp_path: Path) -> None:
     assert tagger("retry", tmp_path / "none").returncode == 2
 
 
+def test_files_that_another_format_leaves_behind_are_removed_and_named(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"title": "tea"}\n', "utf-8")
+    command = ("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+
+    first, second = tagger(*command), tagger(*command, "--format", "csv")
+
+    assert "removed" not in first.stderr
+    assert "removed, of an earlier run into this folder: tags-00000.jsonl" in second.stderr
+    assert [path.name for path in (tmp_path / "out").glob("tags-*")] == ["tags-00000.csv"]
+    assert "0 records asked" in second.stdout
+
+
 def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes('{"title": "绿茶"}\n'.encode("gbk") * 3)
 
