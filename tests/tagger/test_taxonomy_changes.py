@@ -140,7 +140,8 @@ def test_a_reason_that_names_the_old_label_is_not_carried_over() -> None:
 
     moved, kept = (carried(silent, "category", to, frozenset(), False, "v1") for to in (MERGED, same))
 
-    assert moved is not None and kept is not None
+    assert moved is not None
+    assert kept is not None
     assert ("reason" in moved, kept["reason"]) == (False, "cup")
 
 
