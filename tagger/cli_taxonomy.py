@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, err, mapped, out
-from tagger.cli_running import STOPPED, asked_to_stop
+from tagger.cli_running import STOPPED, asked_to_stop, bars_of_steps
 from tagger.engines import open_engine
 from tagger.engines.embedder import Embedder
 from tagger.errors import SourceError
@@ -58,13 +58,7 @@ def propose(
         err.print(f"{refused:,} rows cannot be read and are left out")
     err.print(f"opening engine {engine} ...")
     opened, vectors = open_engine(engine, model), Embedder(embedder) if embedder else None
-    with err.status("") as status:
-        done = [0]
-
-        def told(added: int) -> None:
-            done[0] += added
-            status.update(f"{done[0]} rows read")
-
+    with bars_of_steps() as told:
         found = propose_tree(records, opened, embedder=vectors, told=told)
     facts = {**(found.facts or {}), "source": source.name, "sample": sample, "seed": seed}
     _write(Proposal(found.labels, found.rows, facts), folder)

@@ -192,7 +192,16 @@ def test_the_end_of_a_run_says_what_to_look_at(
     plan = task.plan.model_copy(update={"shots": task.plan.shots.model_copy(update={"prior": 0})})
     found = Tagger(replace(task, plan=plan), engine=FixedEngine(completion))
     monkeypatch.setattr("tagger.cli_bulk._opened", lambda *_: (found, None))
-    command = ["tag", str(tmp_path / "in.jsonl"), "--task", "category", "--out", str(tmp_path / "out"), "--format", form]
+    command = [
+        "tag",
+        str(tmp_path / "in.jsonl"),
+        "--task",
+        "category",
+        "--out",
+        str(tmp_path / "out"),
+        "--format",
+        form,
+    ]
 
     done = CliRunner().invoke(app, command)
 
