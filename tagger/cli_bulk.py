@@ -85,11 +85,13 @@ def tag(
     model: ModelName = None,
     shots: ShotsFile = None,
     mapping: Mapping = None,
-    form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
+    form: Annotated[OutputFormat, typer.Option("--format", help="Of the output.")] = OutputFormat.jsonl,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
     promise: Annotated[
         float | None,
-        typer.Option("--promise", min=0.01, max=0.999, help="Share of right values, 0.95 for instance."),
+        typer.Option(
+            "--promise", min=0.01, max=0.999, help="Say only what a calibration knows to be right so often: 0.95."
+        ),
     ] = None,
     near: Annotated[
         float | None,
@@ -134,7 +136,7 @@ def status(folder: Folder) -> None:
     table = Table(show_header=False)
     job = _job(facts["command"])
     for name, value in (facts["made"] or {}).items():
-        table.add_row(name.replace("_", " "), escape(str(value)))
+        table.add_row(name.replace("_", " "), escape(str(value or "none")))
     if job:
         table.add_row("source", escape(str(job.source)))
     seen = f"{datetime.fromtimestamp(facts['at']):%Y-%m-%d %H:%M:%S}" if facts["at"] else "never"
