@@ -133,7 +133,7 @@ def run_row(tagging: Tagging) -> RunRow:
     return RunRow(
         id=tagging.id,
         outcome=tagging.outcome,
-        reason=tagging.reason,
+        reason=None if tagging.outcome == "abstained" else tagging.reason,  # its probabilities may be decided on anew
         tags={name: run_tag(tag) for name, tag in tagging.tags.items()},
         tokens=(tokens.read, tokens.cached, tokens.written),
     )

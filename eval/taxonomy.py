@@ -57,11 +57,10 @@ def k_means(texts: Sequence[str], count: int, seed: int) -> list[int]:
 
 def judged(examples: Sequence[Example], engine: Engine, embedder: Embedder | None, seed: int) -> dict[str, Any]:
     """A proposal for the rows without their labels, and its agreement with them."""
-    begun, done = perf_counter(), [0]
+    begun = perf_counter()
 
-    def told(added: int) -> None:
-        done[0] += added
-        err.print(f"{done[0]} rows read, {perf_counter() - begun:.0f} s")
+    def told(step: str, done: int, count: int) -> None:
+        err.print(f"{step}: {done} of {count}, {perf_counter() - begun:.0f} s")
 
     labels = [str(next(iter(example.answer.values()))) for example in examples]
     found = propose([example.record for example in examples], engine, embedder=embedder, told=told)

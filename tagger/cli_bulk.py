@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,14 +35,17 @@ from tagger.formats import rows as rows_of
 from tagger.made import refuse_other
 from tagger.pipeline import Tagger
 from tagger.run import Progress, tag_file
-from tagger.sinks import MANIFEST, read_manifest, shards
+from tagger.schema import LabelField, PathField
+from tagger.sinks import MANIFEST, read_manifest, shards, tag_lines
 from tagger.sources import catalogue, count, left_out
-from tagger.task import load_task
+from tagger.task import Task, load_task
 
 RUNNING = "running"
 
 REASONS = 3
-"""For which rows were rejected, that are told."""
+"""For which rows were rejected, or failed, that are told."""
+UNLIKELY, MANY = 0.5, 0.2
+"""Below this probability a label is held to be wrong rather than right; the share of such labels that is told."""
 PLACE, VARYING, END = (
     re.compile(r"^(?:.*?, )?row \d+(?:, column .*?)?: "),
     re.compile(r"'[^']*'|\d[\d,]*"),
@@ -81,11 +85,13 @@ def tag(
     model: ModelName = None,
     shots: ShotsFile = None,
     mapping: Mapping = None,
-    form: Annotated[OutputFormat, typer.Option("--format")] = OutputFormat.jsonl,
+    form: Annotated[OutputFormat, typer.Option("--format", help="Of the output.")] = OutputFormat.jsonl,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first rows.")] = None,
     promise: Annotated[
         float | None,
-        typer.Option("--promise", min=0.01, max=0.999, help="Share of right values, 0.95 for instance."),
+        typer.Option(
+            "--promise", min=0.01, max=0.999, help="Say only what a calibration knows to be right so often: 0.95."
+        ),
     ] = None,
     near: Annotated[
         float | None,
@@ -105,8 +111,7 @@ def tag(
         load_blocklist(blocklist)
     refuse_other(folder, {"task": loaded.id, "task_version": loaded.version})
     if others := left_out(source):
-        told = ", ".join(map(str, others[:5])) + (", ..." if len(others) > 5 else "")
-        err.print(f"[bold]not read, for their format:[/] {escape(told)}", soft_wrap=True)
+        err.print(f"[bold]not read, for their format:[/] {_first(others)}", soft_wrap=True)
     rows = count(source)
     job = Job(
         source=source.absolute(), task=_absolute(task), engine=engine, model=model and _absolute(model),
@@ -131,7 +136,7 @@ def status(folder: Folder) -> None:
     table = Table(show_header=False)
     job = _job(facts["command"])
     for name, value in (facts["made"] or {}).items():
-        table.add_row(name.replace("_", " "), escape(str(value)))
+        table.add_row(name.replace("_", " "), escape(str(value or "none")))
     if job:
         table.add_row("source", escape(str(job.source)))
     seen = f"{datetime.fromtimestamp(facts['at']):%Y-%m-%d %H:%M:%S}" if facts["at"] else "never"
@@ -193,8 +198,15 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         out.print(f"stopped after {done.rows + done.partly:,} rows; the same command goes on", soft_wrap=True)
         raise typer.Exit(STOPPED)
     out.print(f"manifest: {escape(str(folder / MANIFEST))}", soft_wrap=True)
-    for number, first in _refusals(folder) if done.outcomes["rejected"] else ():
-        err.print(f"{number:,} rejected, the first: {escape(first)}", soft_wrap=True, highlight=False)
+    if done.removed:
+        err.print(f"removed, of an earlier run into this folder: {_first(done.removed)}", soft_wrap=True)
+    for outcome in ("rejected", "failed"):
+        for number, first in _reasons(folder, outcome) if done.outcomes[outcome] else ():
+            err.print(f"{number:,} {outcome}, the first: {escape(first)}", soft_wrap=True, highlight=False)
+    for name, unlikely, labels in _doubtful(folder, tagger.task):
+        told = f"{escape(name)}: {unlikely:,} of {labels:,} labels have a probability below {UNLIKELY}"
+        hint = "does the task fit these rows? With `abstain_below` in its task.toml it keeps silent there"
+        err.print(f"[bold]{told}[/]; {hint}", soft_wrap=True, highlight=False)
     if done.withheld:
         err.print(f"[bold]withheld, on the blocklist:[/] {escape(_counted(done.withheld))}", soft_wrap=True)
     if done.unread:
@@ -208,17 +220,33 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
         raise typer.Exit(1)
 
 
-def _refusals(folder: Path) -> list[tuple[int, str]]:
-    """The most frequent reasons for which rows were rejected: how many rows each has, and what the first says."""
+def _doubtful(folder: Path, task: Task) -> list[tuple[str, int, int]]:
+    """The fields with one label, many of which are UNLIKELY: how many of them, of how many that are said."""
+    said, unlikely = Counter[str](), Counter[str]()
+    for line in tag_lines(folder, task):
+        for name, tag in line["tags"].items():
+            if isinstance(task.fields[name], LabelField | PathField) and tag["value"] is not None:
+                said[name] += 1
+                unlikely[name] += tag["probability"] < UNLIKELY
+    return [(name, unlikely[name], labels) for name, labels in said.items() if unlikely[name] >= MANY * labels]
+
+
+def _reasons(folder: Path, outcome: str) -> list[tuple[int, str]]:
+    """The most frequent reasons of rows with an outcome: how many rows each has, and what the first says."""
     counts, first = Counter[str](), dict[str, str]()
     for path in shards(folder):
         for line in rows_of(path, lambda _: ["outcome", "reason"]):
-            if line["outcome"] == "rejected":
+            if line["outcome"] == outcome:
                 reason = str(line["reason"])
                 kind = END.split(VARYING.sub("_", PLACE.sub("", reason)))[0]
                 counts[kind] += 1
                 first.setdefault(kind, reason)
     return [(number, first[kind]) for kind, number in counts.most_common(REASONS)]
+
+
+def _first(names: Sequence[object]) -> str:
+    """The first of some names."""
+    return escape(", ".join(map(str, names[:5])) + (", ..." if len(names) > 5 else ""))
 
 
 def _counted(numbers: dict[str, int]) -> str:

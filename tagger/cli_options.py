@@ -28,13 +28,16 @@ EngineName = Annotated[str, typer.Option("--engine", help="auto, transformers, v
 ModelName = Annotated[
     str | None, typer.Option("--model", help="A bundle, a folder, a hub id; for http NAME@URL[,URL...].")
 ]
-ShotsFile = Annotated[Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown.")]
+ShotsFile = Annotated[
+    Path | None, typer.Option("--shots", help="JSONL of labelled rows; the nearest are shown to the model.")
+]
 BlocklistFile = Annotated[
     Path | None,
     typer.Option("--blocklist", help="Words and texts that must not go out: one a line, # for comments."),
 ]
 Mapping = Annotated[
-    list[str] | None, typer.Option("--map", help="COLUMN=NAME: which column of the file it is; id=NAME too.")
+    list[str] | None,
+    typer.Option("--map", help="COLUMN=NAME: the task's COLUMN is NAME in the file; id=NAME: so is the id."),
 ]
 
 

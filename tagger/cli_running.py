@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from tagger.cli_options import err
@@ -47,6 +47,27 @@ def bar_of(total: int) -> Iterator[Callable[[Progress], None]]:
         yield show
         if seen.finished:
             bar.update(line, total=seen.rows)  # it was an estimate
+
+
+@contextmanager
+def bars_of_steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar for each step, how much of it is done, of how much; into a file a line where a step begins and
+    ends, and else every EVERY seconds."""
+    columns = (TextColumn("{task.description}"), BarColumn(10), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=err) as bar:
+        lines: dict[str, TaskID] = {}
+        said = [monotonic()]
+
+        def show(step: str, done: int, count: int) -> None:
+            first = step not in lines
+            if first:
+                lines[step] = bar.add_task(step, total=count)
+            bar.update(lines[step], completed=done)
+            if not err.is_terminal and (first or done == count or monotonic() - said[-1] >= EVERY):
+                said.append(monotonic())
+                err.print(f"{step}: {done:,} of {count:,}", soft_wrap=True, highlight=False)
+
+        yield show
 
 
 def _short(count: int) -> str:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tagger.cli_options import EngineName, Mapping, ModelName, OutputFormat, err, mapped, out
-from tagger.cli_running import STOPPED, asked_to_stop
+from tagger.cli_running import STOPPED, asked_to_stop, bars_of_steps
 from tagger.engines import open_engine
 from tagger.engines.embedder import Embedder
 from tagger.errors import SourceError
@@ -52,21 +52,15 @@ def propose(
 ) -> None:
     """Propose a label tree for untagged products, as a task folder to review."""
     _refuse_taken(folder)
-    columns = {"title": Column(names=NAMES)}
-    records, refused = drawn(catalogue(source, columns, mapped(mapping)), sample, seed)
+    columns, named = {"title": Column(names=NAMES)}, mapped(mapping)
+    records, refused = drawn(catalogue(source, columns, named), sample, seed)
     if refused:
         err.print(f"{refused:,} rows cannot be read and are left out")
     err.print(f"opening engine {engine} ...")
     opened, vectors = open_engine(engine, model), Embedder(embedder) if embedder else None
-    with err.status("") as status:
-        done = [0]
-
-        def told(added: int) -> None:
-            done[0] += added
-            status.update(f"{done[0]} rows read")
-
+    with bars_of_steps() as told:
         found = propose_tree(records, opened, embedder=vectors, told=told)
-    facts = {**(found.facts or {}), "source": source.name, "sample": sample, "seed": seed}
+    facts = {**(found.facts or {}), "source": source.name, "sample": sample, "seed": seed, "mapping": named}
     _write(Proposal(found.labels, found.rows, facts), folder)
 
 
@@ -92,10 +86,10 @@ def review(
         _write(decided(found, decisions), new)
         return
     table = Table("label", "why", "rows", "what")
-    for one in concerns(found)[:FIRST]:
+    for one in (first := concerns(found)[:FIRST]):
         told = "\n".join([one.told, *(f"- {row.text[:70]}" for row in one.rows[:3])])
         table.add_row(escape(one.label or "(none)"), one.kind, str(one.weight), escape(told))
-    out.print(table)
+    out.print(table if first else "nothing stands out")
     out.print(f"decided so far: {len(decisions)} labels, {moved} rows; all of it: {folder / REVIEW}", soft_wrap=True)
 
 
@@ -106,7 +100,7 @@ def diff(
     field: Field = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Say which labels were added, removed, split, merged and renamed."""
+    """Say which labels were added, removed, split, merged and renamed, and which products moved."""
     found = changes(read_version(old, field)[2], read_version(new, field)[2])
     if as_json:
         out.print_json(json.dumps(found.as_json(), ensure_ascii=False))

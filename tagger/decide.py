@@ -16,11 +16,13 @@ from tagger.schema import FieldBase, LabelsField, takes_several
 
 ALTERNATIVES = 3
 """Other values that are told, likeliest first."""
+SHOWN = 60
+"""Characters of a value that are quoted where it is not said."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A value with its probability, and whether that is too little to say it.
+    """A value with its probability, and why that is too little to say it (None: it is said).
 
     `others` are the field's likeliest other candidates, ALTERNATIVES at most, with their probabilities. `each` has, for
     a list, the probability of every candidate by its JSON text, said or not; `p` is then that of the least likely one
@@ -29,9 +31,14 @@ class Decision:
 
     value: Any
     p: float
-    abstained: bool
+    doubt: str | None
     others: tuple[tuple[Any, float], ...] = ()
     each: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def abstained(self) -> bool:
+        """Whether nothing is said."""
+        return self.doubt is not None
 
 
 def decide(
@@ -50,8 +57,8 @@ def decide(
     gets its likeliest value, else what was written stands. (A label is written token by token, each the likeliest:
     another that can be written in several ways may be likelier in all.) A list has every item that is likely enough.
     """
-    chances, threshold = _chances(name, field, scores, prior, calibration)
-    closed = field.closed
+    asked, closed = threshold(name, field, calibration), field.closed
+    chances, least = _chances(name, field, scores, prior, calibration)
 
     def value(text: str) -> Any:
         return closed[text] if closed else read_value(field, json.loads(text))
@@ -62,31 +69,50 @@ def decide(
 
     ranked = sorted(chances, key=chances.__getitem__, reverse=True)
     if takes_several(field):
-        said = [text for text in chances if chances[text] >= threshold and chances[text] > 0]
+        said = [text for text in chances if chances[text] >= least and chances[text] > 0]
         p = min((chances[text] for text in said), default=chances[ranked[0]])
         listed = _listed(field, [value(text) for text in said or ranked[:1]])
-        return Decision(listed, p, not said, others(said), chances)
+        return Decision(listed, p, None if said else doubt_of(listed, p, asked), others(said), chances)
     best = ""
     if written is not None:
         best = value_text(field, written) if closed else spell_value(field, written)
     if scores.rows or best not in chances or (closed and chances[best] < chances[ranked[0]]):
         best = ranked[0]
-    abstained = chances[best] < threshold or chances[best] == 0
-    return Decision(value(best), chances[best], abstained, others({best}))
+    abstained = chances[best] < least or chances[best] == 0
+    doubt = doubt_of(value(best), chances[best], asked) if abstained else None
+    return Decision(value(best), chances[best], doubt, others({best}))
+
+
+def threshold(name: str, field: FieldBase, calibration: Calibration | None) -> float:
+    """The probability under which field `name` is silent."""
+    return max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
+
+
+def doubt_of(value: Any, p: float, asked: float) -> str:
+    """Why a value, or the likeliest item of a list, is not said at its probability, where `asked` is asked of it."""
+    item = value[0] if isinstance(value, list) and value else value
+    told = repr(item) if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    told = told if len(told) <= SHOWN else f"{told[:SHOWN]}..."
+    if p == 0:
+        return f"{told} has no probability"
+    if p >= asked:
+        return f"neither the model nor the labelled rows find {told} likelier than not"
+    digits = next((n for n in range(2, 6) if round(p, n) < round(asked, n)), 6)
+    return f"{told} has {p:.{digits}f}, below the {asked:.{digits}f} that is asked of it"
 
 
 def _chances(
     name: str, field: FieldBase, scores: Scores, prior: float, calibration: Calibration | None
 ) -> tuple[dict[str, float], float]:
     """The probability of each candidate by its text, and that from which on one is said."""
-    threshold = max(field.abstain_below, calibration.threshold(name) if calibration else 0.0)
+    asked = threshold(name, field, calibration)
     fit = calibration.fields.get(name) if calibration else None
     if calibration and fit and not fit.raw:
-        return calibration.chances(name, scores), threshold
+        return calibration.chances(name, scores), asked
     chances, least = raw_chances(field, scores, prior)
     if fit and fit.raw:
         chances, least = {text: fit.raw.chance(p) for text, p in chances.items()}, fit.raw.chance(least)
-    return chances, max(threshold, least)
+    return chances, max(asked, least)
 
 
 def raw_chances(field: FieldBase, scores: Scores, prior: float) -> tuple[dict[str, float], float]:

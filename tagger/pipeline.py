@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 from tagger.ask import Answer, NoAnswer, constraint, read_answer
 from tagger.blocklist import Blocklist, kept_back, load_blocklist
 from tagger.confidence import Scores, raw_scores, voted
+from tagger.decide import threshold
 from tagger.engines import open_engine
 from tagger.engines.base import Completion, Constraint, Engine, Request
 from tagger.errors import SettingsError, SourceError
@@ -318,8 +319,7 @@ class Tagger:
 
     def _threshold(self, name: str) -> float:
         """The probability under which a field is silent."""
-        fitted = self.calibration.threshold(name) if self.calibration else 0.0
-        return max(self.task.fields[name].abstain_below, fitted)
+        return threshold(name, self.task.fields[name], self.calibration)
 
     def _finish(self, work: _Work) -> Tagging:
         outcome: Outcome = "tagged"
@@ -331,7 +331,10 @@ class Tagger:
         elif work.tags and all(tag.abstained for tag in work.tags.values()):
             outcome = "abstained"
         tags = {} if work.trouble else work.tags
-        reason = work.trouble.reason if work.trouble else "; ".join(withheld(tags)) or None
+        told = list(withheld(tags))
+        if outcome == "abstained":
+            told += [f"{name}: {tag.doubt}" for name, tag in tags.items() if tag.doubt]
+        reason = work.trouble.reason if work.trouble else "; ".join(told) or None
         fields = tuple(self.task.fields)
         return Tagging(work.record.id, outcome, tags, self.provenance, reason, work.tokens, conflicts, fields)
 

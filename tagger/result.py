@@ -14,7 +14,7 @@ from tagger.evidence import Evidence
 
 Outcome = Literal["tagged", "abstained", "rejected", "failed"]
 """tagged: at least one value, or rightly none; abstained: too doubtful to say; rejected: this record cannot be
-tagged (`reason` says why); failed: the engine could not serve it, ask again."""
+tagged; failed: the engine could not serve it, ask again. `reason` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ class Tag:
     """What the task's rules have made of the value, in order; `alternatives` and evidence are as the model has them."""
     withheld: str | None = None
     """Why a blocklist kept back the value, or some of what is told beside it."""
+    doubt: str | None = field(default=None, repr=False, compare=False)
+    """Why it is not said, where that is for its probability; the reason of an abstained row has it, and no other."""
     scores: Scores | None = field(default=None, repr=False, compare=False)
     """What the probability was made of; kept in memory for evaluation, not written out."""
 

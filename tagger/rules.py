@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from tagger.decide import ALTERNATIVES
+from tagger.decide import ALTERNATIVES, doubt_of
 from tagger.evidence import Evidence, find
 from tagger.plan import Ask
 from tagger.questions import Limits
@@ -97,6 +97,7 @@ class Rules:
             value=None if silent else best,
             probability=sums[best],
             abstained=silent,
+            doubt=doubt_of(best, sums[best], self._threshold(name)) if silent else None,
             alternatives=tuple(Alternative(value, sums[value]) for value in ([best] if silent else []) + others),
             corrections=() if silent else _corrections(next(steps for value, steps in rewritten if value == best)),
         )

@@ -53,6 +53,8 @@ class Progress:
     """Files of a folder that could not be read to their end."""
     withheld: Counter[str] = field(default_factory=Counter)
     """Values that a blocklist has kept back, by field."""
+    removed: list[str] = field(default_factory=list)
+    """Files of an earlier run into the folder that are not of this one: of more rows, or in another format."""
     finished: bool = False
     """Whether all rows are in the output; False after a stop."""
 
@@ -153,6 +155,7 @@ class _Run:
         for stale in (path for path in shards(self.out) if path.name not in names):
             self._begin()
             stale.unlink()
+            self.done.removed.append(stale.name)
         self.answers.drop_shards(len(names))
         if not (self.out / MANIFEST).is_file():
             write_manifest(self.out, self._facts(source, names))

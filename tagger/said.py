@@ -51,6 +51,7 @@ def tag_of(
         evidence=places[0] if places and not several else None,
         inferred=None in places,
         abstained=found.abstained,
+        doubt=found.doubt,
         alternatives=tuple(others[:ALTERNATIVES]),
         evidences=places if several and not found.abstained else (),
         each=found.each,

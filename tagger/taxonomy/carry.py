@@ -133,7 +133,10 @@ def carried(
     fresh_tag = {**tag, "value": value, "probability": moved[value] if value is not None else tag["probability"]}
     if others or "alternatives" in tag:
         fresh_tag["alternatives"] = [{"value": label, "probability": moved[label]} for label in others]
-    return {**answer, "tags": {**answer["tags"], name: fresh_tag}, KEPT_FROM: version}
+    found = {**answer, "tags": {**answer["tags"], name: fresh_tag}, KEPT_FROM: version}
+    if value is None and moved != chances:
+        found.pop("reason", None)  # it names the old label, at its old probability
+    return found
 
 
 def _neighbours(label: str, about: str, old: Mapping[str, str]) -> set[str]:

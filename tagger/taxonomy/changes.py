@@ -21,6 +21,8 @@ from tagger.taxonomy.folder import ROW_COLUMNS, ROWS, read_table
 Kind = Literal["renamed", "split", "merged", "reordered", "redefined", "removed", "added"]
 SHARE = 0.1
 """Of an old label's products, from which a new label counts as one that it has gone to: fewer are strays."""
+SHOWN, TITLE = 3, 60
+"""Products of a move that people are shown, and characters of each; JSON has all."""
 ORDER: tuple[Kind, ...] = ("split", "merged", "renamed", "removed", "added", "reordered", "redefined")
 
 
@@ -30,7 +32,18 @@ class Version:
 
     labels: Mapping[str, str]
     holds: Mapping[str, str] = field(default_factory=dict)
-    """By the product's text, case and white space aside."""
+    """By the product's text, case and white space aside; "" for one that fits no label."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """By the same, how the text is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The products, by their texts, that stand under another label than before."""
+
+    old: str
+    new: str
+    products: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +64,21 @@ class Changes:
     successors: Mapping[str, str | None]
     unknown: tuple[str, ...]
     """New labels of which no old one is known to be the origin."""
+    moves: tuple[Move, ...] = ()
+    """Which products have another label: those that tell the changes, and those too few to tell one."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"changes": [asdict(change) for change in self.changes], "successors": dict(self.successors)}
+        changes, moves = ([asdict(one) for one in some] for some in (self.changes, self.moves))
+        return {"changes": changes, "successors": dict(self.successors), "moves": moves}
 
 
 def read_version(folder: str | Path, name: str | None = None) -> tuple[Task, str, Version]:
     """The task in a folder, the field that is the tree, and the tree with what it holds.
 
-    Products are those of `rows.csv` where there is one, and the examples. TaskError for a task with no such field,
-    or with several and no `name`.
+    Products are those of `rows.csv` where there is one, under the labels with which it was written (what a person put
+    there since is for `tagger taxonomy review` to carry out), and the examples. TaskError for a task with no such
+    field, or with several and no `name`.
     """
     task = load_task(folder)
     closed = [key for key, one in task.fields.items() if isinstance(one, ClosedField) and one.closed is not None]
@@ -73,13 +90,14 @@ def read_version(folder: str | Path, name: str | None = None) -> tuple[Task, str
     assert isinstance(tree, ClosedField)
     rows = Path(folder) / ROWS
     lines = [line for _, line in read_table(rows, ROW_COLUMNS)] if rows.is_file() else []
-    holds = {
-        folded(" ".join(one.record.values.values())): str(one.answer[chosen[0]])
+    known = [
+        (" ".join(one.record.values.values()), str(one.answer[chosen[0]]))
         for one in task.examples
         if chosen[0] in one.answer
-    }
-    holds |= {folded(line["text"]): line["label"] for line in lines if line["label"] in tree.labels}
-    return task, chosen[0], Version(tree.labels, holds)
+    ]
+    known += [(line["text"], line["proposed"]) for line in lines if line["proposed"] in ("", *tree.labels)]
+    holds = {folded(text): label for text, label in known}
+    return task, chosen[0], Version(tree.labels, holds, {folded(text): text for text, _ in known})
 
 
 def folded(text: str) -> str:
@@ -102,14 +120,25 @@ def changes(old: Version, new: Version) -> Changes:
         label: targets[0] if len(targets) == 1 and label not in unsure else None for label, targets in went.items()
     }
     found.sort(key=lambda change: (ORDER.index(change.kind), change.old, change.new))
-    return Changes(tuple(found), successors, unknown)
+    return Changes(tuple(found), successors, unknown, _moves(old, new))
+
+
+def _moves(old: Version, new: Version) -> tuple[Move, ...]:
+    """Which products stand under another label, by old and new label, in the order of the tree."""
+    moved: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for text, label in old.holds.items():
+        if new.holds.get(text, label) != label:
+            moved[label, new.holds[text]].append(new.texts.get(text, text))
+    place = {label: i for i, label in enumerate((*old.labels, *new.labels, ""))}
+    pairs = sorted(moved, key=lambda pair: (place[pair[0]], place[pair[1]]))
+    return tuple(Move(was, now, tuple(moved[was, now])) for was, now in pairs)
 
 
 def _went(old: Version, new: Version) -> tuple[dict[str, list[str]], Mapping[str, Counter[str]]]:
     """For each old label the new ones that it has gone to, the largest first, and how many products say so."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for text, label in old.holds.items():
-        if text in new.holds:
+        if label and new.holds.get(text):
             counts[label][new.holds[text]] += 1
     ends = Counter(label.split(PATH_SEPARATOR)[-1] for label in new.labels)
     went = {}
@@ -162,10 +191,23 @@ def _merged(
 
 
 def in_words(found: Changes) -> list[str]:
-    """Each change as a line for people."""
-    if not found.changes:
-        return ["nothing has changed"]
-    return [_line(change) for change in found.changes]
+    """Each change as a line for people, below it the products that tell it, and at the end those that moved beside."""
+    lines, left = [], list(found.moves)
+    for change in found.changes:
+        telling = [move for move in left if move.old in change.old and move.new in (change.new or ("",))]
+        lines += [_line(change), *(f"  - {_told(move)}" for move in telling)]
+        left = [move for move in left if move not in telling]
+    lines += [f"moved: {_told(move)}" for move in left]
+    return lines or ["nothing has changed"]
+
+
+def _told(move: Move) -> str:
+    """How many products have moved, and the first of them."""
+    texts = [" ".join(text.split()) for text in move.products[:SHOWN]]
+    shown = [text if len(text) <= TITLE else f"{text[:TITLE]}..." for text in texts]
+    more = [f"and {len(move.products) - SHOWN} more"] if len(move.products) > SHOWN else []
+    was, now = (f"{name!r}" if name else "no label" for name in (move.old, move.new))
+    return f"{len(move.products)} of {was} now under {now}: {'; '.join([*shown, *more])}"
 
 
 def _line(change: Change) -> str:

@@ -74,9 +74,12 @@ def write_folder(proposal: Proposal, folder: Path, review: str) -> None:
     kind = "path" if any(len(label.path) > 1 for label in labels) else "label"
     shown = list(_shown(labels))
     shortlist = f"shortlist = {SHORTLIST}\n" if len(labels) > MOST_AT_ONCE else ""
+    called = ((proposal.facts or {}).get("mapping") or {}).get("title")
     task = TASK.format(
         about=json.dumps(ABOUT[language], ensure_ascii=False),
-        names=json.dumps(NAMES, ensure_ascii=False),
+        names=json.dumps(
+            [*([called] if called else []), *(name for name in NAMES if name != called)], ensure_ascii=False
+        ),
         kind=kind,
         field=json.dumps(FIELD[language], ensure_ascii=False),
     )

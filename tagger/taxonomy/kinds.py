@@ -70,7 +70,7 @@ def language_of(text: str) -> Language:
 def kinds(texts: Sequence[str], engine: Engine, told: Callable[[int], None] = lambda done: None) -> list[str]:
     """For each text the product type that the model writes, in the text's language; "" where it wrote none.
 
-    `told` hears how many more are done. Raises EngineError for an engine that cannot serve.
+    `told` hears how many are done. Raises EngineError for an engine that cannot serve.
     """
     found: list[str] = []
     for start in range(0, len(texts), AT_ONCE):
@@ -79,7 +79,7 @@ def kinds(texts: Sequence[str], engine: Engine, told: Callable[[int], None] = la
             if answer.finish_reason == "error":
                 raise EngineError(f"the engine cannot serve: {answer.text}", where=engine.info.engine)
             found.append(answer.text if answer.finish_reason == "stop" else "")
-        told(len(part))
+        told(len(found))
     return found
 
 

@@ -27,6 +27,8 @@ from tagger.taxonomy.proposal import Label, Proposal, Row
 from tagger.taxonomy.settings import Settings
 from tagger.taxonomy.views import likeness
 
+Told = Callable[[str, int, int], None]
+"""Hears of each step how much is done, and of how much."""
 LEAST_ROWS = 10
 """Fewer rows show no tree."""
 LONGEST = 40
@@ -60,25 +62,29 @@ def propose(
     *,
     embedder: Embedder | None = None,
     settings: Settings | None = None,
-    told: Callable[[int], None] = lambda done: None,
+    told: Told = lambda step, done, count: None,
 ) -> Proposal:
     """A label tree for records, none of which has a label.
 
-    The model reads some rows of each cluster alone; `told` hears how many more it has read. Raises SourceError for too
-    few records and for such as have nothing in common, EngineError for an engine that cannot serve.
+    The model reads some rows of each cluster alone. Raises SourceError for too few records and for such as have nothing
+    in common, EngineError for an engine that cannot serve.
     """
     if len(records) < LEAST_ROWS:
         hint = f"give at least {LEAST_ROWS} different ones"
         raise SourceError(f"{len(records)} records show no label tree", hint=hint)
     settings = settings or Settings()
     texts = [" ".join(record.values.values()) for record in records]
+    told("rows compared", 0, len(texts))
     alike = likeness(texts, settings, embedder)
     first = clusters(alike, settings)
     if first.max() < 0:
         raise SourceError(f"the {len(records)} records have nothing in common", hint="give more of them")
+    told("rows compared", len(texts), len(texts))
     shelves = _shelves(first, alike)
     written = _written(texts, shelves, engine, settings, told)
+    told("labels named", 0, len(shelves))
     names = _names(texts, shelves, written, engine)
+    told("labels named", len(names), len(names))
     labels, rows = _placed(records, texts, written, alike, _joined(first, names, engine), names)
     versions = {name: version(name) for name in ("scikit-learn", "networkx", "numpy")}
     facts = {
@@ -89,7 +95,10 @@ def propose(
         "read": sum(bool(kind) for kind in written),
         "versions": {**engine.info.versions, **versions},
     }
-    return branched(Proposal(measured(labels, rows), rows, facts), alike, engine, settings)
+    told("labels put into a tree", 0, len(labels))
+    found = branched(Proposal(measured(labels, rows), rows, facts), alike, engine, settings)
+    told("labels put into a tree", len(labels), len(labels))
+    return found
 
 
 def _shelves(numbers: np.ndarray, alike: np.ndarray) -> list[list[int]]:
@@ -104,7 +113,7 @@ def _written(
     shelves: Sequence[Sequence[int]],
     engine: Engine,
     settings: Settings,
-    told: Callable[[int], None],
+    told: Told,
 ) -> list[str]:
     """The kind of those rows that the model reads: of each cluster some, from the most typical to the least."""
     asked = [
@@ -112,8 +121,10 @@ def _written(
         for rows in shelves
         for i in sorted({round(at) for at in np.linspace(0, len(rows) - 1, min(settings.read, len(rows)))})
     ]
+    told("rows read", 0, len(asked))
+    read = kinds([texts[i] for i in asked], engine, lambda done: told("rows read", done, len(asked)))
     found = [""] * len(texts)
-    for i, kind in zip(asked, kinds([texts[i] for i in asked], engine, told), strict=True):
+    for i, kind in zip(asked, read, strict=True):
         found[i] = kind
     return found
 

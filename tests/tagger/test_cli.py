@@ -10,12 +10,17 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from tagger.cli import app
+from tagger.engines.base import Completion
+from tagger.pipeline import Tagger
+from tagger.task import load_task
+from tests.tagger.conftest import FixedEngine
 
 
 def tagger(*arguments: str | Path, module: str = "tagger") -> subprocess.CompletedProcess[str]:
@@ -146,6 +151,18 @@ def test_what_was_rejected_is_asked_again_on_request(tmp_path: Path) -> None:
     assert tagger("retry", tmp_path / "none").returncode == 2
 
 
+def test_files_that_another_format_leaves_behind_are_removed_and_named(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"title": "tea"}\n', "utf-8")
+    command = ("tag", tmp_path / "in.jsonl", "--task", "category", "--out", tmp_path / "out", "--engine", "scripted")
+
+    first, second = tagger(*command), tagger(*command, "--format", "csv")
+
+    assert "removed" not in first.stderr
+    assert "removed, of an earlier run into this folder: tags-00000.jsonl" in second.stderr
+    assert [path.name for path in (tmp_path / "out").glob("tags-*")] == ["tags-00000.csv"]
+    assert "0 records asked" in second.stdout
+
+
 def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_bytes('{"title": "绿茶"}\n'.encode("gbk") * 3)
 
@@ -155,6 +172,42 @@ def test_a_file_of_which_nothing_can_be_read_says_why(tmp_path: Path) -> None:
     assert "3 rejected, the first: row 1: invalid UTF-8 at byte" in done.stderr
     assert done.stderr.count("iconv -f GB18030 -t UTF-8") == 1
     assert "no row was tagged" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("completion", "code", "told"),
+    [
+        (Completion("Tea", "stop", masses={"Tea": 0.4, "Coffee": 0.3, "Lure": 0.3}), 0, "category: 2 of 2 labels have"),
+        (Completion("Tea", "stop", masses={"Tea": 0.9, "Coffee": 0.1}), 0, "1 rejected, the first: row 3"),
+        (Completion("no server", "error"), 1, "2 failed, the first: the engine could not answer: no server"),
+    ],
+    ids=["unlikely", "likely", "failed"],
+)
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_the_end_of_a_run_says_what_to_look_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completion: Completion, code: int, told: str, form: str
+) -> None:
+    (tmp_path / "in.jsonl").write_text('{"title": "tyre"}\n{"title": "rug"}\n{"title": ""}\n', "utf-8")
+    task = load_task("category")
+    plan = task.plan.model_copy(update={"shots": task.plan.shots.model_copy(update={"prior": 0})})
+    found = Tagger(replace(task, plan=plan), engine=FixedEngine(completion))
+    monkeypatch.setattr("tagger.cli_bulk._opened", lambda *_: (found, None))
+    command = [
+        "tag",
+        str(tmp_path / "in.jsonl"),
+        "--task",
+        "category",
+        "--out",
+        str(tmp_path / "out"),
+        "--format",
+        form,
+    ]
+
+    done = CliRunner().invoke(app, command)
+
+    assert done.exit_code == code, done.output
+    assert told in done.stderr
+    assert ("have a probability below 0.5" in done.stderr) == ("labels" in told)
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])

@@ -6,16 +6,19 @@ import asyncio
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from tagger import ScriptedEngine, Tagger
+from tagger.decide import doubt_of
 from tagger.definition import Definition
 from tagger.engines import canary
 from tagger.engines.base import Completion, Constraint, Step
 from tagger.errors import ConstraintError, FieldError
 from tagger.record import Column
+from tagger.result import tagging_of
 from tagger.schema import TextField, TextsField
 from tagger.task import Task, task_names
 from tests.tagger.conftest import FixedEngine
@@ -98,9 +101,43 @@ def test_a_doubtful_answer_is_withheld_and_leads_the_alternatives(shop: Path) ->
     tagging = Tagger(shop, engine=FixedEngine(Completion("tea", "stop", steps=steps))).tag({"title": "x"})
 
     assert tagging.outcome == "abstained"
+    assert tagging.reason == "kind: 'tea' has 0.60, below the 0.70 that is asked of it"
     tag = tagging.tags["kind"]
     assert (tag.value, tag.abstained) == (None, True)
     assert [(a.value, round(a.probability, 2)) for a in tag.alternatives] == [("tea", 0.6), ("coffee", 0.4)]
+
+
+@pytest.mark.parametrize(
+    ("value", "p", "asked", "told"),
+    [
+        ("茶", 0.6996, 0.7, "'茶' has 0.6996, below the 0.7000 that is asked of it"),
+        (["new"], 0.2, 0.5, "'new' has 0.20, below the 0.50 that is asked of it"),
+        ([], 0.2, 0.5, "[] has 0.20, below the 0.50 that is asked of it"),
+        ({"value": 250, "unit": "ml"}, 0.0, 0.5, '{"value": 250, "unit": "ml"} has no probability'),
+        ("x" * 99, 0.4, 0.0, f"neither the model nor the labelled rows find '{'x' * 59}... likelier than not"),
+    ],
+)
+def test_a_silence_says_what_is_asked_of_a_value(value: Any, p: float, asked: float, told: str) -> None:
+    assert doubt_of(value, p, asked) == told
+
+
+def test_the_reason_tells_of_silence_only_where_nothing_is_said(shop: Path) -> None:
+    labels = 'kind = "label"\nlabels = ["tea", "coffee"]\n'
+    task = f'about = "a shop"\n[columns.title]\n[fields.one]\n{labels}[fields.two]\n{labels}abstain_below = 0.7\n'
+    (shop / "task.toml").write_text(task, "utf-8")
+    (shop / "examples.jsonl").unlink()
+    asks = "".join(f'[[ask]]\nform = "label"\nfields = ["{name}"]\n' for name in ("one", "two"))
+    (shop / "plan.toml").write_text(asks + "[shots]\nprior = 0\n", "utf-8")
+    engine = ScriptedEngine(lambda _: {"tea": 0.6, "coffee": 0.4})
+
+    partly = Tagger(shop, engine=engine).tag({"title": "x"})
+    (shop / "task.toml").write_text(task.replace(labels, labels + "abstain_below = 0.8\n", 1), "utf-8")
+    silent = Tagger(shop, engine=engine).tag({"title": "x"})
+
+    assert (partly.outcome, partly.reason, partly.tags["two"].abstained) == ("tagged", None, True)
+    told = "one: 'tea' has 0.60, below the 0.80 that is asked of it"
+    assert (silent.outcome, silent.reason) == ("abstained", f"{told}; {told.replace('one', 'two').replace('80', '70')}")
+    assert tagging_of(silent.to_dict()).reason == silent.reason
 
 
 def test_values_carry_evidence_or_are_marked_inferred() -> None:

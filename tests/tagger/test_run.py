@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from tagger import ScriptedEngine, Tagger
 from tagger.answers import Answers
 from tagger.engines.base import Completion, Request
 from tagger.errors import EngineError, SourceError
+from tagger.formats import rows
 from tagger.run import Progress, tag_file
 from tagger.sinks import Format, shards
 
@@ -147,6 +149,29 @@ def test_fewer_rows_leave_no_old_shard_behind(drinks: Path, tmp_path: Path) -> N
     tagged(drinks, tmp_path / "out", shard=200, limit=300)
 
     assert [len(path.read_text("utf-8").splitlines()) for path in shards(tmp_path / "out")] == [200, 100]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_a_silent_row_says_why_in_any_format_and_one_answered_before_there_were_reasons_goes_out_without(
+    shop: Path, tmp_path: Path, form: Format
+) -> None:
+    field = '[fields.kind]\nkind = "label"\nlabels = ["tea", "coffee"]\nabstain_below = 0.7\n'
+    (shop / "task.toml").write_text(f'about = "a shop"\n[columns.title]\n{field}', "utf-8")
+    (shop / "plan.toml").write_text('[[ask]]\nform = "label"\nfields = ["kind"]\n[shots]\nprior = 0\n', "utf-8")
+    (shop / "examples.jsonl").unlink()
+    (tmp_path / "in.jsonl").write_text('{"title": "x"}\n', "utf-8")
+    tagger, out = Tagger(shop, engine=ScriptedEngine(lambda _: {"tea": 0.6, "coffee": 0.4})), tmp_path / "out"
+
+    tag_file(tagger, tmp_path / "in.jsonl", out, form=form)
+    now = [row["reason"] for row in rows(shards(out)[0])]
+    with sqlite3.connect(out / "_answers.sqlite") as file:
+        file.execute("UPDATE answers SET answer = json_remove(answer, '$.reason')")
+        file.execute("DELETE FROM shards")
+    again = tag_file(tagger, tmp_path / "in.jsonl", out, form=form)
+
+    assert now == ["kind: 'tea' has 0.60, below the 0.70 that is asked of it"]
+    assert (again.asked, again.outcomes) == (0, {"abstained": 1})
+    assert not next(iter(rows(shards(out)[0]))).get("reason")
 
 
 def test_a_folder_of_another_run_is_refused(drinks: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tagger.pipeline import Tagger
 from tagger.prompt import Prompt
 from tagger.run import tag_file
 from tagger.taxonomy.carry import KEPT_FROM, Carried, carried, carry, touched
-from tagger.taxonomy.changes import Changes, Version, changes, read_version
+from tagger.taxonomy.changes import Changes, Version, changes, in_words, read_version
 from tagger.taxonomy.folder import write_folder
 from tagger.taxonomy.measures import measured
 from tagger.taxonomy.proposal import Label, Proposal, Row
@@ -79,6 +79,22 @@ def test_a_stray_product_is_no_split() -> None:
     found = changes(version({"tea": many, "cup": []}), version({"tea": many[1:], "cup": many[:1]}))
 
     assert told(found) == set()
+    assert in_words(found) == ["moved: 1 of 'tea' now under 'cup': product 0"]
+    assert in_words(changes(version(OLD), version(OLD))) == ["nothing has changed"]
+
+
+def test_the_products_that_tell_a_change_stand_below_it() -> None:
+    was = version({"tea": ["a", "b", "c", "d", "e", "f"]})
+    now = version({"black": ["a", "b", "c", "d"], "green": ["e", "f"]})
+
+    found = changes(was, Version(now.labels, now.holds, {"e": "Sencha  no 5", "f": "x" * 99}))
+
+    assert in_words(found) == [
+        "split: 'tea' -> 'black', 'green' (6 products tell)",
+        "  - 4 of 'tea' now under 'black': a; b; c; and 1 more",
+        f"  - 2 of 'tea' now under 'green': Sencha no 5; {'x' * 60}...",
+    ]
+    assert found.as_json()["moves"][0] == {"old": "tea", "new": "black", "products": ("a", "b", "c", "d")}
 
 
 def test_without_products_names_tell() -> None:
@@ -132,6 +148,17 @@ def test_a_silent_row_is_asked_again_where_a_label_is_new() -> None:
 
     assert carried(silent, "category", MERGED, frozenset(), True, "v1") is None
     assert carried(silent, "category", MERGED, frozenset(), False, "v1") is not None
+
+
+def test_a_reason_that_names_the_old_label_is_not_carried_over() -> None:
+    silent = {**ANSWER, "reason": "cup", "tags": {"category": {**ANSWER["tags"]["category"], "value": None}}}
+    same = {label: label for label in MERGED}
+
+    moved, kept = (carried(silent, "category", to, frozenset(), False, "v1") for to in (MERGED, same))
+
+    assert moved is not None
+    assert kept is not None
+    assert ("reason" in moved, kept["reason"]) == (False, "cup")
 
 
 LEAVES = [f"Group {n // 20} > Leaf {n:03}" for n in range(200)]
@@ -238,5 +265,6 @@ def test_the_commands_say_what_has_changed_and_what_was_saved(
 
     assert plain.output.count("split: ") == 2
     assert [change["kind"] for change in json.loads(as_json.output)["changes"]] == ["split", "split"]
+    assert "  - 3 of 'Group 0 > Leaf 017' now under 'Group 0 > Leaf 017 large': product of leaf 017" in plain.output
     assert applied.exit_code == 0, applied.output
     assert "rows keep their tag" in applied.output

@@ -150,6 +150,23 @@ def test_decisions_that_cannot_be_carried_out_are_refused(
         decided(read_folder(folder), read_decisions(folder))
 
 
+def test_rows_that_a_person_moved_are_told_by_a_diff_of_the_tree_and_the_decided_one(
+    folder: Path, edit: Callable[..., None], tmp_path: Path
+) -> None:
+    edit(ROWS, "label", {"t0": NAMES[1], "c0": "", "x": NAMES[3]})
+    run, new = CliRunner(), str(tmp_path / "new")
+
+    reviewed = run.invoke(app, ["taxonomy", "review", str(folder), "--out", new])
+    told = run.invoke(app, ["taxonomy", "diff", str(folder), new])
+
+    assert "3 rows moved" in reviewed.output
+    assert told.output.splitlines()[-2:] == [
+        "moved: 1 of 'Drinks > Coffee' now under no label: Coffee | 0",
+        "moved: 1 of no label now under 'Tools > Hammer': =1+1",
+    ]
+    assert "  - 1 of 'Drinks > Tea' now under 'Drinks > Coffee': Black tea 0" in told.output
+
+
 def test_a_row_with_an_unknown_label_is_named_with_its_line(folder: Path, edit: Callable[..., None]) -> None:
     edit(ROWS, "label", {"t1": "Wine"})
 

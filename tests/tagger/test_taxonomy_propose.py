@@ -98,9 +98,29 @@ def test_the_command_writes_a_task_that_passes_the_check(tmp_path: Path) -> None
     checked = CliRunner().invoke(app, ["check", str(tmp_path / "tree")])
 
     assert done.exit_code == 0, done.output
+    steps = ["rows compared: 0 of 30", "rows compared: 30 of 30", "rows read: 0 of 8", "rows read: 8 of 8"]
+    steps += ["labels named: 0 of 1", "labels named: 1 of 1"]
+    said = [line for line in done.stderr.splitlines() if " of " in line]
+    assert said[: len(steps)] == steps, done.stderr
     assert isinstance(again.exception, SourceError)
     assert checked.exit_code == 0, checked.output
     assert list(load_task(tmp_path / "tree").fields["category"].closed or ()) == ["thing"]
+    assert (
+        CliRunner().invoke(app, ["taxonomy", "review", str(tmp_path / "tree"), "--out", str(tmp_path / "2")]).exit_code
+        == 0
+    )
+    assert [load_task(tmp_path / name).columns["title"].names[0] for name in ("tree", "2")] == ["product", "product"]
+    command = [
+        "tag",
+        str(source),
+        "--task",
+        str(tmp_path / "2"),
+        "--engine",
+        "scripted",
+        "--out",
+        str(tmp_path / "tags"),
+    ]
+    assert CliRunner().invoke(app, command).exit_code == 0
     facts = json.loads((tmp_path / "tree" / "proposal.json").read_text("utf-8"))
     assert (facts["rows"], facts["made"]["seed"]) == (30, 0)
 
