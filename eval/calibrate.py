@@ -38,6 +38,7 @@ SPREAD, NARROW = 2.0, 0.5
 """How wide the priors of weights are, with many rows and with few. (Log-loss out of fold of the 24 shipped samples'
 dev rows falls by 0.134, 0.134 and 0.122 on the average with 1, 0.5 and 0.3, and rises by 0.055, 0.037 and 0.023 at the
 worst.)"""
+INFERRED = -2.0
 LEAST_ROWS, FEW_ROWS = 20, 100
 """Fewer rows than these are refused; so few bear the simpler fits. (With 74 rows a taxonomy's two weights leave 41 of
 100 answers right out of fold, one temperature the 50 that there were.)"""
@@ -239,8 +240,9 @@ def _moved(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[s
     """The same for all open fields: how to stretch and move the log-odds of what was said, or nearly."""
     told = [v for v in judged if v.p]
     odds, right = np.array([logit(v.p) for v in told]), np.array([1.0 if v.correct else -1.0 for v in told])
-    found = _drawn(lambda stretch, move: float(np.mean(np.logaddexp(0, -right * (stretch * odds + move)))), len(told))
-    fit = RawFit(stretch=round(found[0], 4), move=round(found[1], 4))
+    less = np.array([INFERRED if v.tag and v.tag.inferred else 0.0 for v in told])
+    found = _drawn(lambda a, b: float(np.mean(np.logaddexp(0, -right * (a * odds + b + less)))), len(told))
+    fit = RawFit(stretch=round(found[0], 4), move=round(found[1], 4), inferred=INFERRED)
     return {name: Fit(raw=fit) for name, field in fields.items() if field.closed is None}
 
 

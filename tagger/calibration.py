@@ -55,16 +55,17 @@ class OpenFit(BaseModel):
 
 
 class RawFit(BaseModel):
-    """How the log-odds of an open field's raw probabilities are stretched and moved."""
+    """How the log-odds of an open field's raw probabilities are stretched and moved, those of what was `inferred` too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     stretch: float = Field(gt=0)
     move: float
+    inferred: float = 0.0
 
-    def chance(self, raw: float) -> float:
+    def chance(self, raw: float, inferred: bool = False) -> float:
         """What a raw probability comes to; of what cannot be, nothing."""
-        return expit(self.stretch * logit(raw) + self.move) if raw else 0.0
+        return expit(self.stretch * logit(raw) + self.move + self.inferred * inferred) if raw else 0.0
 
 
 class Fit(BaseModel):

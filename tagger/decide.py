@@ -109,13 +109,15 @@ def _chances(
     fit = calibration.fields.get(name) if calibration else None
     if calibration and fit and not fit.raw:
         return calibration.chances(name, scores), asked
-    chances, least = raw_chances(field, scores, prior)
+    chances, least = _raw(field, scores, prior)
     if fit and fit.raw:
-        chances, least = {text: fit.raw.chance(p) for text, p in chances.items()}, fit.raw.chance(least)
+        inferred = scores.model if scores.inferred else ()
+        chances = {text: fit.raw.chance(p, text in inferred) for text, p in chances.items()}
+        least = fit.raw.chance(least)
     return chances, max(asked, least)
 
 
-def raw_chances(field: FieldBase, scores: Scores, prior: float) -> tuple[dict[str, float], float]:
+def _raw(field: FieldBase, scores: Scores, prior: float) -> tuple[dict[str, float], float]:
     """What `_chances` gives without a calibration."""
     if field.closed and scores.rows:
         return combine(scores.model, scores.rows, prior), 0.0

@@ -10,6 +10,7 @@ from tagger.calibration import Calibration
 from tagger.confidence import Scores
 from tagger.decide import ALTERNATIVES, decide
 from tagger.evidence import find, find_number
+from tagger.grammar import read_value
 from tagger.proved import proved
 from tagger.record import Record
 from tagger.result import Alternative, Tag
@@ -28,9 +29,10 @@ def tag_of(
 ) -> Tag:
     """The tag of field `name`, for which the model has `written` a value; as for `decide`."""
     spans, several = takes_spans(field), takes_several(field)
-    if spans and not several and scores.model:
-        likeliest = json.loads(max(scores.model, key=lambda text: scores.model[text]))
-        scores = replace(scores, inferred=find(likeliest, record.values) is None)
+    place = find_number if isinstance(field, NumberField) else find if spans and not several else None
+    if place and scores.model:
+        likeliest = read_value(field, json.loads(max(scores.model, key=lambda text: scores.model[text])))
+        scores = replace(scores, inferred=place(likeliest, record.values) is None)
     found = decide(name, field, written, scores, prior=prior, calibration=calibration)
     if isinstance(field, ClaimsField):
         return proved(field, found.each, scores, record, written or ())
