@@ -57,7 +57,7 @@ def _from_reviews(draft: Helped) -> None:
     with telling():
         shown_already = {plain_text(Record("", row["record"])) for row in forms.examples(draft.files)}
         task = load_task(draft.folder)
-        chosen = _in_words(task, labelled(reviews(draft.folder, task).valid, "example"))
+        chosen = in_words(task, labelled(reviews(draft.folder, task).valid, "example"))
         fresh = [row for row in chosen if plain_text(row.record) not in shown_already]
         if not fresh:
             hint = "on the page Review, use a row as an example once you have said what is right"
@@ -65,7 +65,7 @@ def _from_reviews(draft: Helped) -> None:
         _add(draft, fresh)
 
 
-def _in_words(task: Task, rows: Sequence[Example]) -> list[Example]:
+def in_words(task: Task, rows: Sequence[Example]) -> list[Example]:
     """The rows without pictures: a model is shown no others as examples. SourceError where that leaves none."""
     found = [row for row in rows if not apart(task.columns, row.record)[1]]
     if rows and not found:
@@ -101,7 +101,7 @@ def _suggestions(draft: Helped) -> Sequence[Suggestion]:
     last = draft.desk.last(draft.name)
     known = load_task(draft.folder)
     valid = reviews(draft.folder, known).valid
-    spare = _in_words(known, [*labelled(valid, "train"), *labelled(valid, "example")])
+    spare = in_words(known, [*labelled(valid, "train"), *labelled(valid, "example")])
     if last is None or not spare:
         told = "rows that judge are never shown, so there is none to suggest" if last else "nothing has been tried yet"
         raise SourceError(told, hint="on the page Review, use some reviewed rows to train, or bring more known answers")

@@ -13,9 +13,10 @@ from tagger.picture import UnreadableError
 from tagger.task import Task
 
 
-def picture(make: Callable[[], str], about: str, height: str = "max-h-60") -> None:
-    """The picture that `make` gives as a data URL; `about` says what it is, `height` is a class for it."""
-    place = ui.element("div").classes("min-h-8 max-w-full")
+def picture(make: Callable[[], str], about: str, height: int = 60) -> None:
+    """The picture that `make` gives as a data URL; `about` says what it is. It is at most `height` quarters of a rem
+    high; so much room is kept for it, that nothing moves under a hand when it comes."""
+    place = ui.element("div").classes(f"min-h-{height} max-w-full")
 
     async def fill() -> None:
         try:
@@ -26,9 +27,10 @@ def picture(make: Callable[[], str], about: str, height: str = "max-h-60") -> No
             return
         with place:
             if why:
+                place.classes(remove=f"min-h-{height}")
                 ui.label(f"cannot be shown: {why}").classes("quiet text-sm break-words")
                 return
-            shown = ui.element("img").classes(f"picture {height}")
+            shown = ui.element("img").classes(f"picture max-h-{height}")
             shown.props["src"], shown.props["alt"] = url, about
 
     ui.timer(0.01, fill, once=True)
@@ -38,16 +40,17 @@ def sight(desk: Desk, task: Task) -> None:
     """Says so where the model sees no pictures and the task has some to show."""
     if not task.picture_columns:
         return
-    place = ui.column().classes("w-full")
+    told = ui.label().classes("text-negative").props("role=alert")
+    told.set_visibility(False)
 
     async def tell() -> None:
         try:
             why = await to_thread(desk.trials.blind)
         except TaggerError:  # what else is wrong with the model is said when a row is asked about
             return
-        if why and not place.is_deleted:
-            with place:
-                ui.label(blindness(desk.model, task, why)).classes("text-negative").props("role=alert")
+        if why and not told.is_deleted:
+            told.set_text(blindness(desk.model, task, why))
+            told.set_visibility(True)
 
     ui.timer(0.05, tell, once=True)
 

@@ -131,5 +131,5 @@ def _said(turn: Turn) -> None:
         ui.label({"system": "instruction", "user": "record", "assistant": "answer"}[turn.role]).classes("quiet text-xs")
         for number, shown in enumerate(turn.pictures, start=1):
             ui.label(f"(picture {number})").classes("turn")
-            picture(partial(small, shown), f"picture {number} of the record", "max-h-40")
+            picture(partial(small, shown), f"picture {number} of the record", 40)
         ui.label(turn.text).classes("turn w-full")

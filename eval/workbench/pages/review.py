@@ -149,7 +149,7 @@ class Reviewing:
                 with ui.column().classes("gap-1 max-w-full"):
                     ui.label(column).classes("quiet text-xs")
                     picture(partial(glimpse, called, self.folder), f"{column} of {record.id}")
-            with ui.column().classes("grow min-w-60 gap-4"):
+            with ui.column().classes("flex-1 min-w-60 gap-1"):
                 for column, text in marked(texts, tagging.tags).items():
                     ui.label(column).classes("quiet text-xs")
                     ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of it
@@ -165,7 +165,7 @@ class Reviewing:
             answer = ", ".join(f"{name}: {shown(value)}" for name, value in review.answer.items())
             ui.label(f"{review.author} said: {answer or 'nothing'}").classes("text-sm")
         own = next((review.answer for review in known if review.author == self.person.name), None)
-        self.form = AnswerForm(self.task.asked(record), record, tagging.tags, own, self._save)
+        self.form = AnswerForm(self.task.asked(record), texts, tagging.tags, own, self._save)
         self.form.build()
         with ui.row().classes("w-full items-center gap-2"):
             save = ui.button("Right as it stands", icon="check", on_click=self._save).props("unelevated")
