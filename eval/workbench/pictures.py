@@ -7,6 +7,7 @@ costs nothing until one is asked about or looked at. Names lead from the task's 
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
@@ -29,10 +30,10 @@ _TURN = Lock()
 
 
 def named(columns: Mapping[str, Column]) -> dict[str, Column]:
-    """The columns of a task as records of the workbench have them: what a picture is called is a text. That there is
+    """The columns of a task as records of the workbench have them: what a picture is called is a text. Whether it is
     one is found out when it is opened."""
     return {
-        name: Column(about=column.about, names=column.names, required=False, max_chars=_LONGEST)
+        name: Column(about=column.about, names=column.names, required=column.required, max_chars=_LONGEST)
         if column.kind == "image"
         else column
         for name, column in columns.items()
@@ -91,7 +92,7 @@ def keep(text: str, folder: Path) -> str:
     except ValueError:
         return text
     path = folder / PICTURES / blake2b(data, digest_size=16).hexdigest()
-    part = path.with_name(f"{path.name}.{get_ident()}.part")
+    part = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}.part")
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -258,12 +258,16 @@ def test_rows_with_pictures_are_offered_as_examples_no_more_than_they_are_shown(
 
 def test_a_row_that_names_no_picture_says_so(folder: Path) -> None:
     rows_file(folder, "goods").parent.mkdir()
+    rows_file(folder, "goods").write_text('{"id": "1", "title": "a pot", "photo": ""}\n', "utf-8")
+
+    assert rows_of(folder, "goods") == [Rejected("1", "the text is empty", "row 1, column 'photo'")]
     rows_file(folder, "goods").write_text('{"id": "1", "title": "a pot"}\n', "utf-8")
-
-    (record,) = rows_of(folder, "goods")
-    found = opened(record, load_task(folder).columns, folder)
-
-    assert found == Rejected("1", "the picture is empty", "record 1, column 'photo'")
+    with pytest.raises(SourceError, match="no column 'photo'"):
+        rows_of(folder, "goods")
+    record, task = Record("1", {"title": "a pot"}), load_task(folder)
+    assert opened(record, task.columns, folder) == Rejected("1", "the picture is empty", "record 1, column 'photo'")
+    with pytest.raises(TaskError, match="not a record of this task"):
+        add(folder, task, Review("ann", record, {"colour": "red"}))
 
 
 def test_a_model_that_sees_nothing_is_said_once_asked(folder: Path) -> None:
@@ -404,11 +408,9 @@ def test_label_studio_shows_small_copies_and_gives_the_names_back(folder: Path, 
 def test_known_answers_of_rows_with_pictures_are_taken(folder: Path) -> None:
     (folder / "task.toml").write_text(TASK.replace('[fields.brand]\nkind = "text"\n', ""), "utf-8")
     rows = [{**row, "shade": shade} for row, shade in zip(ROWS[:3], ("red", "blue", "red"), strict=True)]
-    records = brought(
-        folder, [{"picture of it" if key == "photo" else key: v for key, v in row.items()} for row in rows]
-    )
-    assert [record.values["photo"] for record in records] == [""] * 3
+    renamed = [{"picture of it" if key == "photo" else key: cell for key, cell in row.items()} for row in rows]
     write_mapping(folder, "goods", {"photo": "picture of it"})
+    assert len(brought(folder, renamed)) == 3
 
     assert take_known(folder, "goods", "shade", "ann") == "3 known answers judge"
 

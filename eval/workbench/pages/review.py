@@ -149,10 +149,11 @@ class Reviewing:
                 with ui.column().classes("gap-1 max-w-full"):
                     ui.label(column).classes("quiet text-xs")
                     picture(partial(glimpse, called, self.folder), f"{column} of {record.id}")
-            with ui.column().classes("flex-1 min-w-60 gap-1"):
+            with ui.column().classes("flex-1 min-w-60 gap-4"):
                 for column, text in marked(texts, tagging.tags).items():
-                    ui.label(column).classes("quiet text-xs")
-                    ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of it
+                    with ui.column().classes("gap-1 w-full"):
+                        ui.label(column).classes("quiet text-xs")
+                        ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes it all
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
         for line in (
