@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from eval.workbench.table import FIGURES, URL, Table
+from eval.workbench.table import CARRIED, FIGURES, URL, Table
 from tagger.record import ID
 
 _TEXT = re.compile(
@@ -23,6 +23,7 @@ _IDENTITY = re.compile(
     r"(^|[\W_])(id|sku|asin|ean|gtin|uuid|guid)$|(?-i:[^A-Z]I[Dd]$)|[^\x00-\x7f]id$|编号|編號|编码|货号|条码",
     re.IGNORECASE,
 )
+_PICTURE = re.compile(rf"{re.escape(CARRIED)}|.+\.(png|jpe?g|webp)", re.IGNORECASE)
 _CODE = re.compile(r"[A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]*")
 
 
@@ -52,6 +53,13 @@ def text_column(cells: Mapping[str, Sequence[str]], identity: str | None) -> str
     return best if best is not None and weight(best) else None
 
 
+def picture_column(cells: Mapping[str, Sequence[str]]) -> str | None:
+    """A column that holds pictures, or names that end as those of pictures do."""
+    shares = {c: sum(map(_is_picture, texts)) / len(texts) for c, texts in cells.items() if texts}
+    best = max(shares, key=lambda column: shares[column], default=None)
+    return best if best is not None and shares[best] > 0.5 else None
+
+
 def label_column(cells: Mapping[str, Sequence[str]], *others: str | None) -> str | None:
     """A column of short texts with few different ones: one that is called so, else the one with the fewest."""
     few = {}
@@ -70,4 +78,8 @@ def label_column(cells: Mapping[str, Sequence[str]], *others: str | None) -> str
 
 
 def _is_code(text: str) -> bool:
-    return bool(FIGURES.fullmatch(text) or URL.match(text) or _CODE.fullmatch(text))
+    return bool(FIGURES.fullmatch(text) or URL.match(text) or _CODE.fullmatch(text) or _is_picture(text))
+
+
+def _is_picture(text: str) -> bool:
+    return bool(_PICTURE.fullmatch(text))

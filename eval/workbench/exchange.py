@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from eval.workbench.reviews import Review, checked, native
+from eval.workbench.reviews import Review, checked, labelled_lines, native
 from eval.workbench.table import UNREAD
 from eval.workbench.uploads import bring
 from tagger.errors import SourceError, TaskError
@@ -94,7 +94,7 @@ def to_jsonl(examples: Iterable[Example]) -> str:
 def from_jsonl(task: Task, path: Path, author: str, rows: str = "") -> Imported:
     """Labelled rows of a JSONL file in any shape that the task reads; TaskError naming each that does not fit it, and
     SourceError for answers of a tagger, or several right ones: a verdict is a person's, and one."""
-    examples = task.read_examples(path)
+    examples = labelled_lines(task, path)
     if wrong := [row for row in examples if row.pseudo or row.also]:
         told = (
             f"{len(wrong):,} rows have answers of a tagger or several right ones, the first is {wrong[0].record.id!r}"

@@ -61,13 +61,15 @@ def with_field_about(files: Files, name: str, text: str) -> dict[str, str]:
 
 
 def with_labels(files: Files, name: str, labels: Mapping[str, str]) -> dict[str, str]:
-    """The files in which a field has these labels, with what each means; a label file stays one."""
+    """The files in which a field has these labels, with what each means; a label file stays one, and so does a list
+    of which nothing is said."""
     document = _toml(files, DEFINITION)
     field: Any = document["fields"][name]
     if isinstance(field.get("labels"), str):
         lines = "".join(f"{label}\t{text}\n" if text else f"{label}\n" for label, text in labels.items())
         return {**files, str(field["labels"]): lines}
-    field["labels"] = dict(labels)
+    plain = isinstance(field.get("labels"), list) and not any(labels.values())
+    field["labels"] = list(labels) if plain else dict(labels)
     return {**files, DEFINITION: tomlkit.dumps(document)}
 
 
@@ -142,6 +144,8 @@ def _renamed(value: Any, before: str, after: str) -> Any:
 def _labels(files: Files, found: Any) -> dict[str, str]:
     if isinstance(found, str):
         return dict(label_lines(files.get(found, "")))
+    if isinstance(found, list):
+        return {str(label): "" for label in found}
     return {str(label): str(text) for label, text in found.items()}
 
 

@@ -10,10 +10,10 @@ from eval.record import Run, run_row
 from eval.run import header_of
 from eval.score import judge
 from eval.workbench.chosen import chosen_task
+from eval.workbench.reviews import content
 from tagger.engines.base import Engine
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.likeness import plain_text
 from tagger.pipeline import Tagger
 from tagger.result import Tagging
 from tagger.task import Task
@@ -27,8 +27,8 @@ def fair(rows: Sequence[Example], *tasks: Task) -> list[Example]:
 
     Raises SourceError for fewer than LEAST.
     """
-    told = {plain_text(example.record) for task in tasks for example in task.examples}
-    left = [row for row in rows if plain_text(row.record) not in told]
+    told = {content(example.record) for task in tasks for example in task.examples}
+    left = [row for row in rows if content(row.record) not in told]
     if len(left) < LEAST:
         hint = f"review at least {LEAST} rows that are no examples, on the page Review"
         raise SourceError(f"{len(left)} reviewed rows are too few to compare on", hint=hint)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from eval.workbench.pictures import named
 from eval.workbench.records import read_mapping, rows_file
 from eval.workbench.reviews import Review, add, checked, content, test_contents
 from tagger.errors import SettingsError, TaskError
@@ -56,7 +57,7 @@ def take_known(folder: Path, name: str, column: str, author: str) -> str:
 
 def _answered(folder: Path, name: str, column: str) -> Iterator[tuple[Record, str]]:
     """The records of a file of rows with what stands in that column, where something does."""
-    columns, mapping = load_task(folder).columns, read_mapping(folder, name)
+    columns, mapping = named(load_task(folder).columns), read_mapping(folder, name)
     for number, row in enumerate(rows(rows_file(folder, name)), start=1):
         record = read_record(row, columns, str(number), mapping)
         if isinstance(record, Record) and (answer := str(row.get(column) or "").strip()):

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from eval.workbench.exchange import Imported, cell, refuse_all
+from eval.workbench.pictures import apart, glimpse, named
 from eval.workbench.reviews import Review, checked
 from tagger.errors import SourceError, TaskError
 from tagger.evidence import Evidence, find
 from tagger.example import Example
+from tagger.picture import UnreadableError
 from tagger.record import ID, Record, Rejected, read_record
 from tagger.result import Tagging
 from tagger.schema import (
@@ -59,6 +61,9 @@ def labelling_config(task: Task) -> str:
     copied = [name for name, field in task.fields.items() if takes_spans(field)]
     for column in task.columns:
         ET.SubElement(view, "Header", value=column)
+        if column in task.picture_columns:
+            ET.SubElement(view, "Image", name=f"text_{_key(column)}", value=f"${_shown_key(column)}")
+            continue
         if copied:
             labels = ET.SubElement(view, "Labels", name=f"spans_{_key(column)}", toName=f"text_{_key(column)}")
             for name in copied:
@@ -71,13 +76,19 @@ def labelling_config(task: Task) -> str:
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def to_label_studio(task: Task, taggings: Sequence[Tagging], records: Mapping[str, Record]) -> list[dict[str, Any]]:
+def to_label_studio(
+    task: Task, taggings: Sequence[Tagging], records: Mapping[str, Record], folder: Path | None = None
+) -> list[dict[str, Any]]:
     """Tasks of Label Studio with what the tagger says as predictions; the score, by which Label Studio sorts, is the
-    least probability. For a JSON file."""
+    least probability. Small copies of pictures, which are named from `folder` on, stand in them. For a JSON file."""
     least = {t.id: min((tag.probability for tag in t.tags.values()), default=0.0) for t in taggings}
     return [
         {
-            "data": {ID: row.record.id, **{_key(name): text for name, text in row.record.values.items()}},
+            "data": {
+                ID: row.record.id,
+                **{_key(name): text for name, text in row.record.values.items()},
+                **_copies(task, row.record, folder),
+            },
             "predictions": [
                 {
                     "model_version": f"{task.id} {task.version}",
@@ -125,6 +136,22 @@ def from_label_studio(task: Task, path: Path, rows: str = "") -> Imported:
     return Imported(tuple(found), skipped + empty)
 
 
+def _copies(task: Task, record: Record, folder: Path | None) -> dict[str, str]:
+    """Of each picture what Label Studio shows; the name of one that cannot be."""
+    found = {}
+    for column, name in apart(task.columns, record)[1].items():
+        try:
+            found[_shown_key(column)] = glimpse(name, folder)
+        except UnreadableError:
+            found[_shown_key(column)] = name
+    return found
+
+
+def _shown_key(column: str) -> str:
+    """Under what a task of Label Studio has the copy of a picture: as hardly a column is called."""
+    return f"_0_{_key(column)}"
+
+
 def _key(name: str) -> str:
     """A name as Label Studio takes one in `name` and behind `$`: anything else than ASCII letters and digits, which
     its variables end at, as its number."""
@@ -169,7 +196,8 @@ def _results(task: Task, row: Example) -> Iterator[dict[str, Any]]:
     there as it is written, all of its field are written in the box."""
     for name, value in row.answer.items():
         field, key = task.fields[name], _key(name)
-        if takes_spans(field) and (places := _places(value if takes_several(field) else [value], row.record)):
+        texts = apart(task.columns, row.record)[0]
+        if takes_spans(field) and (places := _places(value if takes_several(field) else [value], texts)):
             for number, place in enumerate(places):
                 marked = {"start": place.start, "end": place.end, "text": place.text, "labels": [name]}
                 column = _key(place.column)
@@ -229,7 +257,7 @@ def _annotated(task: Task, data: Mapping[str, Any], results: Iterable[Mapping[st
     if both := sorted(marks.keys() & said.keys()):
         told = f"{both[0]}: marked in the text, and written in its box as well"
         raise TaskError(told, where=where, hint="keep one of the two")
-    record = read_record(row, task.columns, "1")
+    record = read_record(row, named(task.columns), "1")
     asked = {} if isinstance(record, Rejected) else task.asked(record)
     answer: dict[str, Any] = {name: [] for name, field in asked.items() if isinstance(field, LabelsField)}
     for name, each in marks.items():

@@ -9,6 +9,7 @@ from typing import Protocol
 from tagger.engines.base import Engine
 from tagger.engines.scripted import ScriptedEngine
 from tagger.example import Example
+from tagger.picture import Picture
 from tagger.pipeline import Tagger
 from tagger.prompt import Prompt
 from tagger.record import Record
@@ -17,11 +18,13 @@ from tagger.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message of the conversation; `cached` if it is the same for every record with these fields."""
+    """A message of the conversation; `cached` if it is the same for every record with these fields. Its `pictures`
+    stand before its text."""
 
     role: str
     text: str
     cached: bool
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +74,6 @@ def counter_of(engine: Engine) -> Counter | None:
 
 def _turns(prompt: Prompt) -> tuple[Turn, ...]:
     cached = 1 + 2 * len(prompt.head.shots)
-    return tuple(Turn(said["role"], said["content"], n < cached) for n, said in enumerate(prompt.messages))
+    *before, last = replace(prompt, pictures=()).messages
+    turns = [Turn(said["role"], said["content"], n < cached) for n, said in enumerate(before)]
+    return *turns, Turn(last["role"], last["content"], False, prompt.pictures)

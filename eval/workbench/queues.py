@@ -1,6 +1,6 @@
 """Taggings and reviews in, the rows that a person should look at next out; and how often the tagger was right.
 
-Records are the same if their texts are (reviews.py: content). A test row is in no queue.
+Records are the same if their texts and pictures are (reviews.py: content). A test row is in no queue.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from math import log
+from pathlib import Path
 from typing import Literal, get_args
 
 from scipy.stats import binomtest
@@ -20,12 +21,13 @@ from eval.figures import Figure, share
 from eval.record import Header, Run, rows_id, run_row
 from eval.score import Verdict, judge
 from eval.slices import holds, suspects
+from eval.workbench.pictures import opened
 from eval.workbench.reviews import USES, Review, content, disputes, labelled
 from tagger.baseline import ANSWERED, Window
 from tagger.drift import LEVEL
 from tagger.errors import SettingsError, SourceError
 from tagger.example import Example
-from tagger.record import Record
+from tagger.record import Record, Rejected
 from tagger.result import Tagging
 from tagger.task import Task
 
@@ -97,6 +99,17 @@ def queue(
         if text not in done:
             found.setdefault(text, name)
     return list(found.values())[:most]
+
+
+def reviewable(
+    rows: Iterable[Record | Rejected], taggings: Iterable[Tagging], task: Task, folder: Path
+) -> dict[str, Record]:
+    """The records that a person can judge, by id: not those that were rejected because of a picture that nobody can
+    look at, either. `folder` is the task's."""
+    rejected = {tagging.id for tagging in taggings if tagging.outcome == "rejected"}
+    read = (row if row.id not in rejected or isinstance(opened(row, task.columns, folder), Record) else None
+            for row in rows)  # fmt: skip
+    return {row.id: row for row in read if isinstance(row, Record)}
 
 
 def accuracy(

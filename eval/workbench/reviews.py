@@ -1,7 +1,8 @@
 """Verdicts of people in, labelled rows out: to judge on, to train on, to show as examples; and the test rows apart.
 
 Verdicts lie in reviews.jsonl beside the task and are only ever added to: what counts is the last one of a person on a
-record. Records are the same if their texts are, whatever their ids. Test rows lie in test.jsonl; nobody reviews them.
+record. Records are the same if their texts and pictures are, whatever their ids; pictures stand in them by name
+(pictures.py). Test rows lie in test.jsonl; nobody reviews them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from sklearn.metrics import cohen_kappa_score
 from eval.sets import refuse_leaks
 from eval.slices import shown
 from eval.workbench.files import add_line, now, read_lines, safe_name
+from eval.workbench.pictures import called, kept, named
 from tagger.errors import SettingsError, SourceError, TaskError
-from tagger.example import Example, example_of
+from tagger.example import Example, example_of, read_examples
 from tagger.likeness import plain_text
 from tagger.plan import validation_text
 from tagger.record import ID, Record
@@ -96,25 +98,27 @@ class _Line(BaseModel):
 
 
 def content(record: Record) -> str:
-    """What makes records the same to a reader: their texts, whatever the order of the columns."""
-    return plain_text(Record(record.id, dict(sorted(record.values.items()))))
+    """What makes records the same to a reader: their texts and pictures, whatever the order of the columns."""
+    values = {**record.values, **{name: called(picture) for name, picture in record.pictures.items()}}
+    return plain_text(Record(record.id, dict(sorted(values.items()))))
 
 
 def checked(task: Task, row: Mapping[str, Any], answer: Any, where: str, number: int = 1) -> Example:
     """A row with its answer as an example of the task; TaskError, for an analyst, for whatever does not fit.
 
-    `number` is the id of a row without one.
+    `number` is the id of a row without one. Pictures keep their names, and are not opened.
     """
     native = {"record": row, "answer": answer}
     try:
-        return example_of(native, where, number, task.columns, task.asked, "answer")
+        return example_of(native, where, number, named(task.columns), task.asked, "answer")
     except TaskError as error:
         told = error.message.replace("the answer breaks the schema: $.", "the answer does not fit the task: ")
         raise TaskError(told.replace("; $.", "; "), where=where, hint=error.hint) from None
 
 
 def add(folder: Path, task: Task, *found: Review) -> None:
-    """Write verdicts down, all or none. A record that has a use already keeps it; `set_use` changes it.
+    """Write verdicts down, all or none. A record that has a use already keeps it; `set_use` changes it. Pictures that
+    stand in a record become files of the task.
 
     Raises TaskError for an answer that does not fit the task, SourceError for a record that is a test row, and
     SettingsError for a name or a use that there is not.
@@ -126,11 +130,12 @@ def add(folder: Path, task: Task, *found: Review) -> None:
         safe_name(review.author, "person")
         _refuse_use(review.use)
         checked(task, {ID: review.record.id, **review.record.values}, review.answer, f"record {review.record.id}")
-        text = content(review.record)
+        record = kept(review.record, task.columns, folder)
+        text = content(record)
         if text in test:
             hint = "test rows are judged on once, at the end; whoever labels or shows them spoils that"
             raise SourceError(f"record {review.record.id!r} is a test row", hint=hint)
-        lines.append(_fact(replace(review, use=uses.get(text, review.use))))
+        lines.append(_fact(replace(review, record=record, use=uses.get(text, review.use))))
     if lines:
         add_line(folder / REVIEWS, *lines)
 
@@ -216,7 +221,12 @@ def _reworded(value: Any, before: str, after: str) -> Any:
 def test_rows(folder: Path, task: Task) -> list[Example]:
     """The test rows of a task, each with an id of its own; TaskError naming those that no longer fit the task."""
     path = folder / TEST
-    return _named_apart(task.read_examples(path)) if path.is_file() else []
+    return _named_apart(labelled_lines(task, path)) if path.is_file() else []
+
+
+def labelled_lines(task: Task, path: Path) -> list[Example]:
+    """Labelled rows of a JSONL file as `Task.read_examples` reads them, pictures as they stand there, unopened."""
+    return read_examples(path, named(task.columns), task.asked, task.definition.gold)
 
 
 def test_contents(folder: Path) -> frozenset[str]:
@@ -232,7 +242,7 @@ def import_test(folder: Path, task: Task, path: Path) -> int:
     Raises TaskError for rows that do not fit the task, and SourceError if rows are reviewed already, are examples of
     the task, are test rows already, stand in the file twice, have several right answers or were labelled by a tagger.
     """
-    rows = task.read_examples(path)
+    rows = [replace(row, record=kept(row.record, task.columns, folder)) for row in labelled_lines(task, path)]
     refuse_leaks(rows, task.examples)
     reviewed = {line.key[1] for line in _lines(folder)}
     seen = set(test_contents(folder))

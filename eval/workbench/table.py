@@ -19,6 +19,8 @@ HEAD_ROWS = 300
 URL = re.compile(r"(https?:)?//\S+")
 FIGURES = re.compile(r"[-+\d.,:/% €$¥£TZ]*\d[-+\d.,:/% €$¥£TZ]*")
 """A number, a price, a date or a time."""
+CARRIED = "(picture)"
+"""What stands in the first rows for a picture that the file holds itself."""
 Row = tuple[int, dict[str, str] | Rejected]
 """The number of a line or row in the file, and its cells that are not empty; or why it cannot be read."""
 

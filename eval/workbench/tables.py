@@ -10,7 +10,7 @@ from pathlib import Path
 
 from eval.workbench.encodings import encoding_of, lines_of
 from eval.workbench.excel import excel_table
-from eval.workbench.table import HEAD_ROWS, Table
+from eval.workbench.table import CARRIED, HEAD_ROWS, Row, Table
 from eval.workbench.text_tables import csv_table, json_array, json_lines, json_table, parquet_table
 from tagger.errors import SourceError
 from tagger.formats import EmptyError
@@ -29,20 +29,21 @@ _MAGIC = {
 }
 
 
-def open_table(path: Path, name: str, encoding: str | None, sheet: str | None = None) -> Table:
-    """The file, open to be read, with its first rows read; of a workbook that sheet."""
+def open_table(path: Path, name: str, encoding: str | None, sheet: str | None = None, pictures: bool = False) -> Table:
+    """The file, open to be read, with its first rows read; of a workbook that sheet. `pictures`: whether bytes are
+    read, as pictures."""
     with path.open("rb") as file:
         start = file.read(1 << 12)
     if not start.strip(b" \t\r\n\0" + codecs.BOM_UTF8):
         raise EmptyError("the file is empty", where=name, hint="was it saved, and brought in whole?")
     _refuse(start, name)
     if start.startswith(b"PAR1"):
-        table = parquet_table(path, name)
+        table = parquet_table(path, name, pictures)
     elif start.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
         table = excel_table(path, name, start.startswith(b"PK"), sheet)
     else:
         table = _text_table(path, name, encoding)
-    table.head = list(islice(table.rows(), HEAD_ROWS))
+    table.head = list(islice(map(_without_pictures, table.rows()), HEAD_ROWS))
     if not any(row for _, row in table.head):
         raise EmptyError("the file has names of columns, but no rows below them", where=name)
     if all(isinstance(row, Rejected) for _, row in table.head):
@@ -51,6 +52,14 @@ def open_table(path: Path, name: str, encoding: str | None, sheet: str | None = 
         hint = "look at that line in a text editor; save the table anew as .csv or .xlsx"
         raise SourceError(f"no row can be read: {reason}", where=f"{name}, {table.place} {line}", hint=hint)
     return table
+
+
+def _without_pictures(numbered: Row) -> Row:
+    """The row with a word for each picture that stands in it: hundreds of them would fill the memory."""
+    line, row = numbered
+    if isinstance(row, Rejected):
+        return numbered
+    return line, {column: CARRIED if text.startswith("data:image/") else text for column, text in row.items()}
 
 
 def _refuse(start: bytes, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -161,31 +162,48 @@ def json_array(path: Path, name: str, codec: str) -> Iterator[tuple[int, Any]]:
         raise wrong_bytes(path, name, codec, number) from None
 
 
-def parquet_table(path: Path, name: str) -> Table:
+def parquet_table(path: Path, name: str, pictures: bool = False) -> Table:
+    """A table of Parquet; with `pictures` bytes are read as such, each as a data URL."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = Table(name, "Parquet")
     try:
         schema = pq.read_schema(path)
-        binary = [column.name for column in schema if pa.types.is_binary(column.type)]
-        kept = [column for column in schema.names if column not in binary]
+        binary = [column.name for column in schema if _holds_bytes(column.type)]
+        kept = [column for column in schema.names if pictures or column not in binary]
         table.columns = header_of(kept, name, table.notes)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"no Parquet file that can be read: {error}", where=name) from None
-    if binary:
+    if binary and not pictures:
         table.notes.append(f"left out, as they hold bytes and no text: {', '.join(binary)}")
 
     def rows() -> Iterator[Row]:
         number = 0
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=1024, columns=kept if binary else None):
+                size = 16 if pictures and binary else 1024
+                for batch in file.iter_batches(batch_size=size, columns=kept if binary else None):
                     for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         number += 1
-                        yield number, filled(table.columns, cells)
+                        yield number, filled(table.columns, [*map(_as_picture, cells)] if pictures else cells)
         except (pa.ArrowException, OSError, UnicodeError) as error:
             raise SourceError(f"the file is broken: {error}", where=f"{name}, after row {number:,}") from None
 
     table.rows = rows
     return table
+
+
+def _holds_bytes(kind: Any) -> bool:
+    """Whether a Parquet column holds bytes, or beside a path, as the library `datasets` writes pictures."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _holds_bytes(kind.field("bytes").type)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
+
+
+def _as_picture(cell: Any) -> Any:
+    """Bytes as a data URL; any other cell as it is."""
+    data = cell.get("bytes") or cell.get("path") if isinstance(cell, dict) and "bytes" in cell else cell
+    return f"data:image/*;base64,{base64.b64encode(data).decode()}" if isinstance(data, bytes) else data

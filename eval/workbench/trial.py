@@ -18,6 +18,8 @@ from time import perf_counter
 from typing import Any, Literal
 
 from eval.workbench.files import add_line, now, read_lines
+from eval.workbench.pictures import opened
+from tagger.engines import blind
 from tagger.engines.base import Engine
 from tagger.errors import EngineError, TaggerError
 from tagger.pipeline import Tagger
@@ -50,6 +52,8 @@ class Trial:
     author: str
     at: str
     records: Sequence[Record | Rejected]
+    beside: Path | None = None
+    """The folder from which the names of their pictures lead."""
     state: State = "waiting"
     reason: str = ""
     """Why it failed."""
@@ -75,6 +79,7 @@ class Trials:
     def __init__(self, opening: Callable[[], Engine]) -> None:
         self._opening = opening
         self._engine: Engine | None = None
+        self._blind: tuple[Engine, str] | None = None
         self._lock, self._numbering, self._worker = Lock(), Lock(), ThreadPoolExecutor(1)
         self._under_way: dict[str, tuple[Trial, Future[None]]] = {}
 
@@ -91,17 +96,25 @@ class Trials:
         """The engine if it is open."""
         return self._engine
 
+    def blind(self) -> str:
+        """Why the engine cannot be shown pictures; empty if it can. It is asked once. Raises what asking raises."""
+        engine = self.engine
+        if self._blind is None or self._blind[0] is not engine:
+            self._blind = engine, blind(engine)
+        return self._blind[1]
+
     def start(
         self, asked: AbstractContextManager[Task], records: Sequence[Record | Rejected], folder: Path, *,
-        what: str, rows: str, author: str,
+        what: str, rows: str, author: str, beside: Path | None = None,
     ) -> Trial:  # fmt: skip
         """Have records tagged by the task that `asked` gives, and which is there for as long as its block lasts; the
-        file with what comes of it lies in `folder`. Raises what `asked` raises."""
+        file with what comes of it lies in `folder`, the pictures that the records name below `beside`. Raises what
+        `asked` raises."""
         held = ExitStack()
         task = held.enter_context(asked)
         with self._numbering:
             number = max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0) + 1
-            trial = Trial(f"{number:04}", task.version, what, rows, author, now(), tuple(records))
+            trial = Trial(f"{number:04}", task.version, what, rows, author, now(), tuple(records), beside)
             write_whole(folder / f"{trial.name}.jsonl", json.dumps(_facts(trial), ensure_ascii=False) + "\n")
         future = self._worker.submit(self._run, trial, held, task, folder / f"{trial.name}.jsonl")
         self._under_way[f"{folder}/{trial.name}"] = trial, future
@@ -150,7 +163,8 @@ class Trials:
         tagger, size, done = Tagger(task, engine=self.engine), FIRST, 0
         trial.state = "running"
         while done < len(trial.records) and not trial.halt.is_set():
-            begun, batch = perf_counter(), trial.records[done : done + size]
+            begun = perf_counter()
+            batch = [opened(one, task.columns, trial.beside) for one in trial.records[done : done + size]]
             try:
                 found = tagger.tag_records(batch)
             except EngineError:

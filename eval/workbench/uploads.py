@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import get_ident
 
-from eval.workbench.columns import head_cells, id_column, label_column, text_column
+from eval.workbench.columns import head_cells, id_column, label_column, picture_column, text_column
+from eval.workbench.pictures import keep
 from eval.workbench.table import UNREAD, Table, unique_name
 from eval.workbench.tables import open_table
 from tagger.errors import SourceError
@@ -36,6 +37,7 @@ class Look:
     text_column: str | None
     label_column: str | None
     id_column: str | None
+    picture_column: str | None = None
     sheet: str | None = None
     sheets: tuple[str, ...] = ()
     """Of a workbook that which is read, and all."""
@@ -54,15 +56,18 @@ class _NoIdsError(Exception):
     """Why the column of ids does not name each row."""
 
 
-def look(path: Path, name: str, encoding: str | None = None, sheet: str | None = None) -> Look:
-    """What is in a file, from its first rows; `name` is what the analyst calls it, `sheet` one of a workbook.
+def look(
+    path: Path, name: str, encoding: str | None = None, sheet: str | None = None, *, pictures: bool = False
+) -> Look:
+    """What is in a file, from its first rows; `name` is what the analyst calls it, `sheet` one of a workbook,
+    `pictures` whether a task is to read some.
 
     Raises SourceError, in an analyst's words, for a file that holds no table that can be read.
     """
-    table = open_table(path, name, encoding, sheet)
+    table = open_table(path, name, encoding, sheet, pictures)
     cells = head_cells(table)
     identity = id_column(table, cells)
-    text = text_column(cells, identity)
+    text, picture = text_column(cells, identity), picture_column(cells)
     return Look(
         columns=tuple(table.columns),
         rows=tuple(_legible(table, line, row) for line, row in table.head if row)[:SHOWN_ROWS],
@@ -71,8 +76,9 @@ def look(path: Path, name: str, encoding: str | None = None, sheet: str | None =
         delimiter=table.delimiter,
         notes=tuple(table.notes),
         text_column=text,
-        label_column=label_column(cells, identity, text),
+        label_column=label_column(cells, identity, text, picture),
         id_column=identity,
+        picture_column=picture,
         sheet=table.sheet,
         sheets=table.sheets,
     )
@@ -87,21 +93,24 @@ def bring(
     sheet: str | None = None,
     progress: Callable[[int], None] = lambda rows: None,
     most: int | None = None,
+    pictures: Path | None = None,
 ) -> Brought:
     """Write a file as JSONL: one object a line, texts by column, empty cells left out, and an `id` that is unique.
 
     A row that cannot be read becomes {"id": ..., "unread": "why"}, so that it is counted and seen wherever rows are; a
-    task rejects it, as it lacks the columns that the task reads. At most the first `most` rows are taken.
+    task rejects it, as it lacks the columns that the task reads. At most the first `most` rows are taken. Pictures
+    that stand in the file themselves become files of the task whose folder `pictures` is, and are named in the rows;
+    without one bytes are not read.
     `out` is written whole or not at all. Raises SourceError as `look` does.
     """
-    table = open_table(path, name, encoding, sheet)
+    table = open_table(path, name, encoding, sheet, pictures is not None)
     identity = id_column(table, head_cells(table))
     try:
-        tally = _write(out, table, identity, progress, most)
+        tally = _write(out, table, identity, progress, most, pictures)
         told = f"each row's id is that of column {identity!r}" if identity else "each row's id is its number"
     except _NoIdsError as why:  # seldom, so that a second pass costs less than a first one only for the ids
         told, identity = f"each row's id is its number, as column {identity!r} {why}", None
-        tally = _write(out, table, identity, progress, most)
+        tally = _write(out, table, identity, progress, most, pictures)
     notes = [*table.notes, told, *tally.notes()]
     if ID in table.columns and identity != ID:
         notes.append(f"the file's own column 'id' is called {_spare(table)!r} here")
@@ -116,6 +125,7 @@ class _Tally:
     unread: int = 0
     first: list[str] = field(default_factory=list)
     cut: bool = False
+    pictures: int = 0
 
     def add(self, record: Mapping[str, str]) -> None:
         self.rows += 1
@@ -129,11 +139,16 @@ class _Tally:
             yield f"rows that cannot be read: {self.unread:,} ({'; '.join(self.first)}{more})"
         if self.empty:
             yield f"rows left out, as they hold nothing: {self.empty:,}"
+        if self.pictures:
+            yield f"pictures that stand in the file: {self.pictures:,}"
         if self.cut:
             yield f"only the first {self.rows:,} rows were taken; the file has more"
 
 
-def _write(out: Path, table: Table, identity: str | None, progress: Callable[[int], None], most: int | None) -> _Tally:
+def _write(
+    out: Path, table: Table, identity: str | None, progress: Callable[[int], None], most: int | None,
+    pictures: Path | None,
+) -> _Tally:  # fmt: skip
     """Write a file whole or not at all; _NoIdsError for the latter."""
     tally = _Tally()
     part = out.with_name(f"{out.name}.{os.getpid()}.{get_ident()}.part")
@@ -144,7 +159,9 @@ def _write(out: Path, table: Table, identity: str | None, progress: Callable[[in
                 if tally.rows == most:
                     tally.cut = True
                     break
-                file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+                written = {column: keep(text, pictures) for column, text in record.items()} if pictures else record
+                tally.pictures += sum(written[column] is not text for column, text in record.items())
+                file.write(json.dumps(written, ensure_ascii=False).encode() + b"\n")
                 tally.add(record)
                 if tally.rows % 1000 == 0:
                     progress(tally.rows)

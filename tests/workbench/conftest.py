@@ -33,6 +33,7 @@ from eval.workbench.desk import Desk
 from eval.workbench.shop import Shop
 from eval.workbench.trial import Trials
 from tagger.engines import model_folder
+from tagger.engines.base import Completion
 from tagger.engines.scripted import ScriptedEngine
 from tagger.keys import read_keys
 from tagger.settings import prepare_process
@@ -48,9 +49,17 @@ def answer(prompt):
     return {"Tea": tea, "Coffee": 1 - tea}
 
 
+class Blind(ScriptedEngine):
+    '''Sees no pictures.'''
+
+    def complete(self, requests):
+        blind = Completion("the model sees no pictures", "refused")
+        return [blind if r.prompt.pictures else done for r, done in zip(requests, super().complete(requests))]
+
+
 folder, port, keys = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 access = Access(read_keys(Path(keys)) if keys else None)
-if sys.argv[5]:
+if sys.argv[5] == "model":
     prepare_process()
 
 
@@ -60,8 +69,9 @@ def model():
     return TransformersEngine(model_folder(DEFAULT_CPU), DEFAULT_CPU, dtype="float32")  # the same on all machines
 
 
-opening = model if sys.argv[5] else (lambda: ScriptedEngine(answer))
-serve(Desk(Shop(folder), Trials(opening), access, "default" if sys.argv[5] else "scripted"), "127.0.0.1", port, False)
+openings = {"": lambda: ScriptedEngine(answer), "blind": lambda: Blind(answer), "model": model}
+called = "default" if sys.argv[5] == "model" else "scripted"
+serve(Desk(Shop(folder), Trials(openings[sys.argv[5]]), access, called), "127.0.0.1", port, False)
 """
 
 
@@ -85,17 +95,18 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     """Serves a folder; `keys` names a file of keys, `slow` are the seconds that each answer takes, `model` asks the
-    default model instead of a script."""
+    default model instead of a script, `blind` one that sees no pictures."""
     served: list[subprocess.Popen[bytes]] = []
 
-    def serve(keys: Path | None = None, slow: float = 0.0, *, model: bool = False) -> Bench:
+    def serve(keys: Path | None = None, slow: float = 0.0, *, model: bool = False, blind: bool = False) -> Bench:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         folder = tmp_path / "shop"
         folder.mkdir(exist_ok=True)
         told = (tmp_path / "server.log").open("wb")
-        command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow), "model" * model]
+        asked = "model" * model + "blind" * blind
+        command = [sys.executable, "-c", SERVER, str(folder), str(port), str(keys or ""), str(slow), asked]
         root = Path(__file__).parents[2]
         own = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # NiceGUI heeds it
         place = {**own, "PYTHONPATH": str(root), "NICEGUI_STORAGE_PATH": str(tmp_path / "storage")}

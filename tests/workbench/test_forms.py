@@ -46,6 +46,16 @@ def test_labels_that_stand_in_the_task_stay_there() -> None:
     assert list(changed) == ["task.toml"]
 
 
+def test_a_list_of_labels_is_shown_and_stays_one_until_something_is_said_of_them() -> None:
+    own = {"task.toml": FILES["task.toml"].replace('"kinds.tsv"', '["Tea", "Coffee"]')}
+    assert next(iter(forms.fields(own))).labels == {"Tea": "", "Coffee": ""}
+    more = forms.with_labels(own, "kind", {"Tea": "", "Coffee": "", "Cocoa": ""})
+    assert 'labels = ["Tea", "Coffee", "Cocoa"]' in more["task.toml"]
+    said = forms.with_labels(own, "kind", {"Tea": "leaves", "Coffee": ""})
+    assert next(iter(forms.fields(said))).labels == {"Tea": "leaves", "Coffee": ""}
+    assert check(more, "drinks") == check(said, "drinks") == []
+
+
 def test_a_renamed_label_is_renamed_in_the_examples_too() -> None:
     changed = forms.renamed_label(FILES, "kind", "Tea", "Tea leaves")
     assert changed["kinds.tsv"] == "Tea leaves\tleaves\nCoffee\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from asyncio import to_thread
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +16,7 @@ from eval.workbench.desk import Desk
 from eval.workbench.encodings import ENCODINGS
 from eval.workbench.known import take_known
 from eval.workbench.pages.frame import telling, told
-from eval.workbench.records import row_files, rows_file, write_mapping
+from eval.workbench.records import picture_notes, row_files, rows_file, write_mapping
 from eval.workbench.uploads import Look, bring, look
 from tagger.errors import TaggerError
 from tagger.task import load_task
@@ -29,10 +29,13 @@ NONE = ""
 class BringForm:
     """A file on its way in. `changed` hears when there is one, or another."""
 
-    def __init__(self, wanted: Mapping[str, str], changed: Callable[[], object], *, answers: bool = True) -> None:
+    def __init__(
+        self, wanted: Mapping[str, str], changed: Callable[[], object], *, answers: bool = True,
+        pictures: Collection[str] = (),
+    ) -> None:  # fmt: skip
         """`wanted` are the columns that are looked for, with what each means; `answers`: whether one may hold right
-        answers, which it can of a task with one field."""
-        self._wanted, self._changed, self._answers = wanted, changed, answers
+        answers, which it can of a task with one field; `pictures` are the columns that hold some."""
+        self._wanted, self._changed, self._answers, self._pictures = wanted, changed, answers, pictures
         self._folder = TemporaryDirectory()
         self.path = Path(self._folder.name) / "file"
         self.name = ""
@@ -65,15 +68,20 @@ class BringForm:
     async def _look(self) -> None:
         self.look = None
         try:
-            found = await to_thread(look, self.path, self.name, self.encoding, self.sheet)
-            guess = found.text_column or found.columns[0]
-            self.columns = {name: name if name in found.columns else guess for name in self._wanted}
+            shown = bool(self._pictures)
+            found = await to_thread(look, self.path, self.name, self.encoding, self.sheet, pictures=shown)
+            self.columns = {name: self._guess(found, name) for name in self._wanted}
             self.labels, self.look = (found.label_column or NONE) if self._answers else NONE, found
         except TaggerError as error:
             told(error)
             self._drop.reset()
         self._found.refresh()
         self._changed()
+
+    def _guess(self, found: Look, name: str) -> str:
+        """The file's column that is likely the wanted one."""
+        alike = found.picture_column if name in self._pictures else found.text_column
+        return name if name in found.columns else alike or found.columns[0]
 
     @ui.refreshable_method
     def _found(self) -> None:
@@ -125,9 +133,12 @@ class BringForm:
         stem = re.sub(r"[^\w-]+", "_", Path(self.name).stem)[:50] or "rows"
         taken = set(row_files(folder))
         name = next(n for n in (stem, *(f"{stem}-{k}" for k in range(2, 1000))) if n not in taken)
-        brought = bring(self.path, self.name, rows_file(folder, name), encoding=self.encoding, sheet=self.sheet)
+        brought = bring(
+            self.path, self.name, rows_file(folder, name), encoding=self.encoding, sheet=self.sheet,
+            pictures=folder if self._pictures else None,
+        )  # fmt: skip
         write_mapping(folder, name, {ours: theirs for ours, theirs in self.columns.items() if ours != theirs})
-        notes = [f"{brought.rows:,} rows", *brought.notes]
+        notes = [f"{brought.rows:,} rows", *brought.notes, *(picture_notes(folder, name) if self._pictures else ())]
         if self.labels != NONE:
             notes.append(take_known(folder, name, self.labels, author))
         return name, notes
@@ -141,7 +152,8 @@ async def bring_dialog(desk: Desk, person: Person, task: str) -> str | None:
     with ui.dialog() as dialog, ui.card().classes("w-[56rem] max-w-full gap-3"):
         ui.label("Bring a file").classes("text-lg font-medium")
         form = BringForm(
-            wanted, lambda: take.set_enabled(form.look is not None), answers=len(loaded.fields) == 1
+            wanted, lambda: take.set_enabled(form.look is not None), answers=len(loaded.fields) == 1,
+            pictures=loaded.picture_columns,
         )  # fmt: skip
         form.build()
         with ui.row().classes("w-full justify-end gap-2"):

@@ -15,6 +15,7 @@ from eval.workbench.desk import RUNS, Desk
 from eval.workbench.judging import fair, held_against
 from eval.workbench.pages.frame import frame, progress, telling
 from eval.workbench.pages.versions import promoted
+from eval.workbench.pictures import apart
 from eval.workbench.reviews import labelled, reviews
 from eval.workbench.trial import Trial
 from eval.workbench.versions import live
@@ -92,7 +93,8 @@ class Comparing:
             engine = self.desk.trials.engine
             found = await to_thread(held_against, self.folder, self.person.name, pair, engine, rows, said)
             self.found, self.pair = found, pair
-            self.texts = {row.record.id: " · ".join(row.record.values.values()) for row in rows}
+            columns = load_task(self.folder).columns
+            self.texts = {row.record.id: " · ".join(apart(columns, row.record)[0].values.values()) for row in rows}
             self.desk.note(self.person, "compared", self.name, a=pair[0], b=pair[1], verdict=found.verdict)
             self._result.refresh()
         for part in asked:
@@ -101,7 +103,7 @@ class Comparing:
     def _start(self, choice: str, rows: Sequence[Example]) -> Trial:
         return self.desk.trials.start(
             chosen_task(self.folder, self.person.name, choice), [row.record for row in rows], self.place,
-            what=self.known[choice], rows="", author=self.person.name,
+            what=self.known[choice], rows="", author=self.person.name, beside=self.folder,
         )  # fmt: skip
 
     @ui.refreshable_method

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from nicegui import ui
@@ -11,17 +13,21 @@ from eval.workbench.access import Person
 from eval.workbench.chosen import chosen_task
 from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import telling
+from eval.workbench.pages.picture import picture
+from eval.workbench.pictures import apart, glimpse, opened
 from eval.workbench.results import conflict_lines, correction_lines, marked, said, shown, untraced_lines
 from eval.workbench.why import Why, why
+from tagger.errors import SourceError
 from tagger.pipeline import Tagger
-from tagger.record import Record
+from tagger.record import Column, Record, Rejected
 from tagger.result import Tag, Tagging
 
 
 class Detail:
     """The panel beside the table of results."""
 
-    def __init__(self, desk: Desk, person: Person, name: str, folder: Path) -> None:
+    def __init__(self, desk: Desk, person: Person, name: str, folder: Path, columns: Mapping[str, Column]) -> None:
+        self._columns = columns
         self._desk, self._person, self._name, self._folder = desk, person, name, folder
         self._record: Record | None = None
         self._tagging: Tagging | None = None
@@ -48,9 +54,8 @@ class Detail:
         if self._tagging is None:
             ui.label("Choose a row to see what proves its values, and why they were said.").classes("quiet")
             return
-        for column, text in marked(self._record, self._tagging.tags).items() if self._record else ():
-            ui.label(column).classes("quiet text-xs")
-            ui.html(text, sanitize=False).classes("turn w-full")  # made by `marked`, which escapes all of the text
+        if self._record:
+            self._said(self._record, self._tagging)
         if self._tagging.reason:
             reason = ui.label(f"{self._tagging.outcome}: {self._tagging.reason}").classes("break-words")
             reason.props(
@@ -60,6 +65,16 @@ class Detail:
             ui.label(told).classes("text-sm text-negative")
         for name, tag in self._tagging.tags.items():
             self._tag(name, tag)
+
+    def _said(self, record: Record, tagging: Tagging) -> None:
+        """What the record says, and what it shows."""
+        texts, pictures = apart(self._columns, record)
+        for column, called in pictures.items():
+            ui.label(column).classes("quiet text-xs")
+            picture(partial(glimpse, called, self._folder), f"{column} of {record.id}")
+        for column, text in marked(texts, tagging.tags).items():
+            ui.label(column).classes("quiet text-xs")
+            ui.html(text, sanitize=False).classes("turn w-full")  # made by `marked`, which escapes all of the text
 
     def _tag(self, name: str, tag: Tag) -> None:
         with ui.column().classes("w-full gap-1 border-t pt-2").style("border-color: var(--line)"):
@@ -96,7 +111,10 @@ class Detail:
         if self._record is None:
             return None
         with chosen_task(self._folder, self._person.name, self._asked) as task:
-            return why(Tagger(task, engine=self._desk.trials.engine), self._record, name)
+            record = opened(self._record, task.columns, self._folder)
+            if isinstance(record, Rejected):
+                raise SourceError(record.reason, where=record.where)
+            return why(Tagger(task, engine=self._desk.trials.engine), record, name)
 
 
 def _reasons(found: Why) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from asyncio import to_thread
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,11 +16,12 @@ from eval.workbench.desk import Desk
 from eval.workbench.exchange import from_csv, from_jsonl, to_csv, to_jsonl
 from eval.workbench.label_studio import from_label_studio, labelling_config, to_label_studio
 from eval.workbench.pages.frame import telling
+from eval.workbench.pictures import carried
 from eval.workbench.reviews import USES, add, content, import_test, labelled, reviews, test_contents
 from eval.workbench.trial import Trial
 from tagger.errors import SourceError
 from tagger.example import Example
-from tagger.record import Record
+from tagger.record import Record, Rejected
 from tagger.task import Task, load_task
 
 
@@ -33,9 +35,9 @@ def exchange_menu(
     """Two buttons: take reviewed rows along, and bring some in."""
     folder = desk.folder(name)
 
-    def leave(kind: str) -> None:
+    async def leave(kind: str) -> None:
         with telling():
-            content = _written(kind, folder, trial(), records())
+            content = await to_thread(_written, kind, folder, trial(), records())
             ui.download.content(content, f"{name}.{kind}")
             if kind in ("csv", "jsonl") and (stale := reviews(folder, load_task(folder)).stale):
                 ui.notify(f"{len(stale):,} reviewed rows no longer fit the task and were left out", type="warning")
@@ -59,16 +61,26 @@ def _written(kind: str, folder: Path, trial: Trial | None, records: Mapping[str,
             raise SourceError("nothing has been tagged yet", hint="try the task on some rows first")
         test = test_contents(folder)  # nobody is to label a test row
         known = [t for t in trial.taggings if t.id in records and content(records[t.id]) not in test]
-        return json.dumps(to_label_studio(task, known, records), ensure_ascii=False, indent=1).encode()
+        return json.dumps(to_label_studio(task, known, records, folder), ensure_ascii=False, indent=1).encode()
     rows = _all(folder, task)
     if not rows:
         raise SourceError("nothing has been reviewed yet", hint="review some rows first")
-    return to_csv(task, rows).encode("utf-8-sig") if kind == "csv" else to_jsonl(rows).encode()
+    return to_csv(task, rows).encode("utf-8-sig") if kind == "csv" else to_jsonl(_whole(task, rows, folder)).encode()
 
 
 def _all(folder: Path, task: Task) -> Sequence[Example]:
     valid = reviews(folder, task).valid
     return [row for use in USES for row in labelled(valid, use)]
+
+
+def _whole(task: Task, rows: Sequence[Example], folder: Path) -> list[Example]:
+    """The rows with their pictures in them; SourceError for one that is not there any more."""
+    found = [carried(row.record, task.columns, folder) for row in rows]
+    if gone := [one for one in found if isinstance(one, Rejected)]:
+        told = f"{len(gone):,} reviewed rows have pictures that cannot be read, the first: {gone[0].reason}"
+        raise SourceError(told, where=gone[0].where, hint="put them back; the table as CSV names them")
+    records = [one for one in found if isinstance(one, Record)]
+    return [replace(row, record=record) for row, record in zip(rows, records, strict=True)]
 
 
 async def _dialog(desk: Desk, person: Person, name: str, folder: Path) -> None:

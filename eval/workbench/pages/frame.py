@@ -41,6 +41,7 @@ mark.shade5 { background: color-mix(in srgb, #94a3b8 40%, transparent); }
 .q-notification__message { white-space: pre-line; }
 .q-tab, .q-btn { text-transform: none; }
 .turn { white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px; line-height: 1.45; }
+.picture { display: block; max-width: 100%; border: 1px solid var(--line); border-radius: 8px; background: #fff; }
 .nicegui-codemirror { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 body.body--dark { --q-secondary: #cbd5e1 !important; }
 @layer overrides {

@@ -12,6 +12,7 @@ from nicegui import ui
 from eval.workbench import forms
 from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import telling
+from eval.workbench.pictures import apart
 from eval.workbench.queues import against
 from eval.workbench.results import shown
 from eval.workbench.reviews import labelled, native, reviews
@@ -55,12 +56,21 @@ def description_button(draft: Helped, field: str) -> None:
 def _from_reviews(draft: Helped) -> None:
     with telling():
         shown_already = {plain_text(Record("", row["record"])) for row in forms.examples(draft.files)}
-        chosen = labelled(reviews(draft.folder, load_task(draft.folder)).valid, "example")
+        task = load_task(draft.folder)
+        chosen = in_words(task, labelled(reviews(draft.folder, task).valid, "example"))
         fresh = [row for row in chosen if plain_text(row.record) not in shown_already]
         if not fresh:
             hint = "on the page Review, use a row as an example once you have said what is right"
             raise SourceError("no reviewed row is marked as an example and not yet in the draft", hint=hint)
         _add(draft, fresh)
+
+
+def in_words(task: Task, rows: Sequence[Example]) -> list[Example]:
+    """The rows without pictures: a model is shown no others as examples. SourceError where that leaves none."""
+    found = [row for row in rows if not apart(task.columns, row.record)[1]]
+    if rows and not found:
+        raise SourceError("rows with pictures are not shown to the model as examples, and all of these have some")
+    return found
 
 
 def _add(draft: Helped, rows: Sequence[Example]) -> None:
@@ -89,8 +99,9 @@ async def _suggest(draft: Helped) -> None:
 def _suggestions(draft: Helped) -> Sequence[Suggestion]:
     """Rows that may be shown, against what the last trial got wrong. Raises SourceError where nothing can be said."""
     last = draft.desk.last(draft.name)
-    valid = reviews(draft.folder, load_task(draft.folder)).valid
-    spare = [*labelled(valid, "train"), *labelled(valid, "example")]
+    known = load_task(draft.folder)
+    valid = reviews(draft.folder, known).valid
+    spare = in_words(known, [*labelled(valid, "train"), *labelled(valid, "example")])
     if last is None or not spare:
         told = "rows that judge are never shown, so there is none to suggest" if last else "nothing has been tried yet"
         raise SourceError(told, hint="on the page Review, use some reviewed rows to train, or bring more known answers")

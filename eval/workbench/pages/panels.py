@@ -16,6 +16,7 @@ from eval.workbench.pages.helps import description_button, example_buttons
 from eval.workbench.results import FEW
 from eval.workbench.texts import Problem
 from tagger.errors import TaskError
+from tagger.task import load_task
 
 
 class Draft(Protocol):
@@ -102,7 +103,8 @@ def examples(draft: Draft) -> None:
         draft.again()
 
     def add() -> None:
-        blank = {"record": dict.fromkeys(cells.keys, "..."), "answer": {}}
+        pictures = load_task(draft.folder).picture_columns
+        blank = {"record": {key: "..." for key in cells.keys if key not in pictures}, "answer": {}}
         draft.edit(lambda: forms.with_examples(draft.files, [blank, *forms.examples(draft.files)]))
         draft.again()
 

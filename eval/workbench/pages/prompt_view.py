@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import to_thread
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -11,11 +12,13 @@ from nicegui import ui
 
 from eval.workbench.desk import Desk
 from eval.workbench.pages.frame import telling
+from eval.workbench.pages.picture import picture, sight
+from eval.workbench.pictures import opened, small
 from eval.workbench.preview import Shown, Turn, counter_of, preview
 from eval.workbench.records import row_files, rows_of
 from eval.workbench.texts import task_of
-from tagger.errors import TaggerError
-from tagger.record import Record
+from tagger.errors import SourceError, TaggerError
+from tagger.record import Record, Rejected
 from tagger.task import load_task
 
 MOST = 500
@@ -27,7 +30,7 @@ class PromptView:
 
     def __init__(self, desk: Desk, folder: Path, name: str) -> None:
         self._desk, self._folder, self._name = desk, folder, name
-        task = load_task(folder)
+        self._task = task = load_task(folder)
         self.columns = list(task.columns)
         self._examples = [example.record for example in task.examples]
         brought = row_files(folder)
@@ -57,6 +60,7 @@ class PromptView:
                 ui.button(icon="chevron_right", on_click=lambda: self._step(1)).props(
                     'flat dense round aria-label="Next record"'
                 )
+            sight(self._desk, self._task)
             self._turns()
 
     async def show(self, files: Mapping[str, str], begun: float | None = None) -> None:
@@ -76,9 +80,12 @@ class PromptView:
         self._turns.refresh()
 
     def _rendered(self) -> list[Shown]:
-        opened = self._desk.trials.opened
+        engine = self._desk.trials.opened
         with task_of(self._files, self._name) as task:
-            return preview(task, self._records[self._at], (), counter_of(opened) if opened else None)
+            record = opened(self._records[self._at], task.columns, self._folder)
+            if isinstance(record, Rejected):
+                raise SourceError(f"the picture cannot be shown: {record.reason}", where=record.where)
+            return preview(task, record, (), counter_of(engine) if engine else None)
 
     async def _choose(self, file: str) -> None:
         with telling():
@@ -122,4 +129,7 @@ class PromptView:
 def _said(turn: Turn) -> None:
     with ui.column().classes("w-full gap-0 py-1"):
         ui.label({"system": "instruction", "user": "record", "assistant": "answer"}[turn.role]).classes("quiet text-xs")
+        for number, shown in enumerate(turn.pictures, start=1):
+            ui.label(f"(picture {number})").classes("turn")
+            picture(partial(small, shown), f"picture {number} of the record", 40)
         ui.label(turn.text).classes("turn w-full")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import to_thread
+from functools import partial
 from typing import Any
 
 from nicegui import events, ui
@@ -12,8 +13,10 @@ from eval.workbench.desk import RUNS, Desk
 from eval.workbench.pages.answer_form import AnswerForm
 from eval.workbench.pages.exchange import exchange_menu
 from eval.workbench.pages.frame import frame, telling, told
+from eval.workbench.pages.picture import picture
 from eval.workbench.pages.standing import Uses, how_right
-from eval.workbench.queues import QUEUES, mix, queue
+from eval.workbench.pictures import apart, glimpse
+from eval.workbench.queues import QUEUES, mix, queue, reviewable
 from eval.workbench.results import conflict_lines, marked, shown, untraced_lines
 from eval.workbench.reviews import Review, add, content, reviews, test_contents
 from eval.workbench.trial import Trial, earlier, heads
@@ -87,7 +90,7 @@ class Reviewing:
         with telling():
             if found := await to_thread(self.desk.last, self.name, self.run.value or ""):
                 self.trial, rows = found
-                self.records = {row.id: row for row in rows if isinstance(row, Record)}
+                self.records = await to_thread(reviewable, rows, self.trial.taggings, self.task, self.folder)
                 self.taggings = {tagging.id: tagging for tagging in self.trial.taggings}
         self.skipped, self.passed = set(), []
         await self._fill()
@@ -140,9 +143,17 @@ class Reviewing:
     def _at_hand(self, record: Record) -> None:
         """The record, what was said of it by the tagger and by people, and the form for the right answer."""
         tagging = self.taggings[record.id]
-        for column, text in marked(record, tagging.tags).items():
-            ui.label(column).classes("quiet text-xs")
-            ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes all of the text
+        texts, pictures = apart(self.task.columns, record)
+        with ui.row().classes("w-full gap-5 items-start"):
+            for column, called in pictures.items():
+                with ui.column().classes("gap-1 max-w-full"):
+                    ui.label(column).classes("quiet text-xs")
+                    picture(partial(glimpse, called, self.folder), f"{column} of {record.id}")
+            with ui.column().classes("flex-1 min-w-60 gap-4"):
+                for column, text in marked(texts, tagging.tags).items():
+                    with ui.column().classes("gap-1 w-full"):
+                        ui.label(column).classes("quiet text-xs")
+                        ui.html(text, sanitize=False).classes("text-lg w-full break-words")  # `marked` escapes it all
         said = ", ".join(f"{shown(t.value)} {t.probability:.0%}" for t in tagging.tags.values() if t.value is not None)
         ui.label(f"The tagger says: {said or 'nothing'}").classes("quiet text-sm")
         for line in (
@@ -155,7 +166,7 @@ class Reviewing:
             answer = ", ".join(f"{name}: {shown(value)}" for name, value in review.answer.items())
             ui.label(f"{review.author} said: {answer or 'nothing'}").classes("text-sm")
         own = next((review.answer for review in known if review.author == self.person.name), None)
-        self.form = AnswerForm(self.task.asked(record), record, tagging.tags, own, self._save)
+        self.form = AnswerForm(self.task.asked(record), texts, tagging.tags, own, self._save)
         self.form.build()
         with ui.row().classes("w-full items-center gap-2"):
             save = ui.button("Right as it stands", icon="check", on_click=self._save).props("unelevated")

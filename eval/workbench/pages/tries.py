@@ -14,6 +14,8 @@ from eval.workbench.desk import RUNS, Desk
 from eval.workbench.pages.bring import bring_dialog
 from eval.workbench.pages.detail import Detail
 from eval.workbench.pages.frame import agreed, frame, progress, telling
+from eval.workbench.pages.picture import sight
+from eval.workbench.pictures import apart
 from eval.workbench.records import row_files, rows_of
 from eval.workbench.results import FEW, as_csv, label_mix, outcomes, row_of
 from eval.workbench.trial import Trial
@@ -43,7 +45,8 @@ class Tries:
     def __init__(self, desk: Desk, person: Person, name: str) -> None:
         self.desk, self.person, self.name = desk, person, name
         self.folder = desk.folder(name)
-        self.fields = list(load_task(self.folder).fields)
+        self.task = load_task(self.folder)
+        self.fields = list(self.task.fields)
         self.known = choices(self.folder, person.name)
         self.may_run = person.may("edit", name)
         self.trial: Trial | None = None
@@ -55,6 +58,7 @@ class Tries:
     def build(self) -> None:
         """What is run, how far it is, and what came of it."""
         self._controls()
+        sight(self.desk, self.task)
         with ui.row().classes("w-full items-center gap-4"):
             self.bar = progress()
             self.state = ui.label().classes("quiet whitespace-pre-line").props("role=status")
@@ -69,7 +73,7 @@ class Tries:
                 self.grid.on("rowClicked", lambda e: self._pick(e.args["data"]["n"]), ["data"])
                 self.grid.on("cellFocused", lambda e: self._focus(e.args.get("rowIndex")), ["rowIndex"])
             with ui.column().classes("w-full gap-4 min-w-0"):
-                self.detail = Detail(self.desk, self.person, self.name, self.folder)
+                self.detail = Detail(self.desk, self.person, self.name, self.folder, self.task.columns)
                 self.detail.build()
                 self.mix = ui.echart({"series": []}).classes("w-full h-72 sheet p-2")
                 self.mix.set_visibility(False)
@@ -127,8 +131,9 @@ class Tries:
                 task = chosen_task(self.folder, self.person.name, self.what.value)
                 what = self.known[self.what.value]
                 trial = self.desk.trials.start(
-                    task, rows, self.folder / RUNS, what=what, rows=self.rows.value, author=self.person.name
-                )
+                    task, rows, self.folder / RUNS, what=what, rows=self.rows.value, author=self.person.name,
+                    beside=self.folder,
+                )  # fmt: skip
                 self.desk.note(self.person, "tried", self.name, what=what, rows=self.rows.value, records=len(rows))
                 self._take(trial, rows)
         self.go.enable()
@@ -169,8 +174,7 @@ class Tries:
         fresh = trial.taggings[self.told :]
         if fresh:
             rows = [
-                row_of(n, self.records.get(tagging.id), tagging, self.fields)
-                for n, tagging in enumerate(fresh, self.told)
+                row_of(n, self._texts(tagging.id), tagging, self.fields) for n, tagging in enumerate(fresh, self.told)
             ]
             self.grid.run_grid_method("applyTransaction", {"add": rows})
             self.told += len(fresh)
@@ -178,6 +182,11 @@ class Tries:
         total = len(trial.records) or len(trial.taggings)
         self.bar.set_value(len(trial.taggings) / total if total else 0)
         self.state.set_text(_told(trial, total, loading=self.desk.trials.opened is None))
+
+    def _texts(self, name: str) -> Record | None:
+        """What the table shows of a record: thousands of pictures would be too many."""
+        record = self.records.get(name)
+        return apart(self.task.columns, record)[0] if record else None
 
     @ui.refreshable_method
     def _elsewhere(self) -> None:

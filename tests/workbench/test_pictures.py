@@ -1,0 +1,445 @@
+"""Rows with pictures go through the workbench by name; a picture is opened when it is asked about or looked at."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from contextlib import nullcontext
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from eval.workbench.exchange import from_csv, from_jsonl, to_csv, to_jsonl
+from eval.workbench.judging import LEAST, fair, held_against
+from eval.workbench.known import take_known
+from eval.workbench.label_studio import from_label_studio, labelling_config, to_label_studio
+from eval.workbench.pages.helps import in_words
+from eval.workbench.pages.picture import blindness
+from eval.workbench.pictures import SIDE, apart, carried, glimpse, keep, opened
+from eval.workbench.preview import preview
+from eval.workbench.queues import queue, reviewable
+from eval.workbench.records import picture_notes, rows_file, rows_of, write_mapping
+from eval.workbench.results import as_csv
+from eval.workbench.reviews import Review, add, content, import_test, labelled, reviews
+from eval.workbench.reviews import test_contents as contents_apart
+from eval.workbench.reviews import test_rows as rows_apart
+from eval.workbench.trial import Trial, Trials
+from eval.workbench.uploads import bring, look
+from eval.workbench.why import why
+from tagger.engines.base import Completion, Request
+from tagger.engines.scripted import ScriptedEngine
+from tagger.errors import SourceError, TaskError
+from tagger.example import Example
+from tagger.picture import UnreadableError
+from tagger.pipeline import Tagger
+from tagger.record import Record, Rejected
+from tagger.task import Task, load_task
+from tests.tagger.test_picture import BLUE, RED, bomb, file_of, url
+from tests.tagger.test_pictures import TASK, Blind, seeing
+
+KINDS = [pa.binary(), pa.large_binary(), pa.struct([("bytes", pa.binary()), ("path", pa.string())])]
+"""How a Parquet file may hold pictures."""
+HTML = b"<html><script>alert(1)</script></html>"
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>"
+ROWS = [
+    {"sku": "p1", "title": "a pot", "photo": RED},
+    {"sku": "p2", "title": "a pot", "photo": BLUE},
+    {"sku": "p3", "title": "a cup", "photo": RED},
+    {"sku": "p4", "title": "a page", "photo": HTML},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "shown"
+    folder.mkdir()
+    (folder / "task.toml").write_text(TASK, "utf-8")
+    return folder
+
+
+def brought(folder: Path, rows: Sequence[dict[str, Any]] = ROWS) -> list[Record]:
+    """The rows of a Parquet file that was brought to the task."""
+    path = folder.parent / "goods.parquet"
+    pq.write_table(pa.Table.from_pylist(list(rows)), path)
+    bring(path, path.name, rows_file(folder, "goods"), pictures=folder)
+    return [row for row in rows_of(folder, "goods") if isinstance(row, Record)]
+
+
+def tried(folder: Path, records: Sequence[Record], engine: ScriptedEngine) -> Trial:
+    trials = Trials(lambda: engine)
+    trial = trials.start(nullcontext(load_task(folder)), records, folder / "runs", what="live", rows="goods",
+                         author="ann", beside=folder)  # fmt: skip
+    trials.wait(folder / "runs", trial.name)
+    return trial
+
+
+def reviewed(folder: Path, records: Sequence[Record]) -> list[Example]:
+    task = load_task(folder)
+    add(folder, task, *(Review("ann", record, {"colour": "red"}) for record in records))
+    return labelled(reviews(folder, task).valid, "dev")
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.binary(), pa.large_binary(), pa.struct({"bytes": pa.binary(), "path": pa.string()})]
+)
+def test_bytes_of_a_parquet_file_become_files_of_the_task_each_once(folder: Path, kind: Any) -> None:
+    cells = [{"bytes": data, "path": "x.png"} if pa.types.is_struct(kind) else data for data in (RED, BLUE, RED)]
+    table = pa.table({"sku": ["a", "b", "c"], "title": ["pot"] * 3, "photo": pa.array(cells, kind)})
+    pq.write_table(table, folder.parent / "file")
+
+    found = bring(folder.parent / "file", "goods.parquet", rows_file(folder, "goods"), pictures=folder)
+
+    first, second, third = [row.values["photo"] for row in rows_of(folder, "goods") if isinstance(row, Record)]
+    assert "pictures that stand in the file: 3" in found.notes
+    assert (first == third, first != second) == (True, True)
+    assert (folder / first).read_bytes() == RED
+    assert len(list((folder / "pictures").iterdir())) == 2
+
+
+def test_without_a_column_of_pictures_bytes_are_left_out(folder: Path) -> None:
+    pq.write_table(pa.Table.from_pylist([{"title": "pot", "photo": {"bytes": RED, "path": "x"}}]), folder.parent / "f")
+
+    found = bring(folder.parent / "f", "goods.parquet", folder.parent / "out.jsonl")
+
+    assert "left out, as they hold bytes and no text: photo" in found.notes
+    assert found.columns == ("title",)
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "json"])
+def test_data_urls_in_a_table_become_files_and_names_stay(folder: Path, form: str) -> None:
+    cells = [url(RED), "lamp.png", "data:image/png;base64,no!", "https://shop.example/lamp.png"]
+    rows = [{"title": f"pot {n}", "photo": cell} for n, cell in enumerate(cells)]
+    lines = [json.dumps(row) for row in rows]
+    text = {
+        "csv": "title,photo\n" + "".join(f'{row["title"]},"{row["photo"]}"\n' for row in rows),
+        "jsonl": "\n".join(lines),
+        "json": f"[{','.join(lines)}]",
+    }[form]
+    (folder.parent / "file").write_text(text, "utf-8")
+
+    bring(folder.parent / "file", f"goods.{form}", rows_file(folder, "goods"), pictures=folder)
+
+    named = [row.values["photo"] for row in rows_of(folder, "goods") if isinstance(row, Record)]
+    assert (folder / named[0]).read_bytes() == RED
+    assert named[1:] == cells[1:]
+    addresses, names = picture_notes(folder, "goods")
+    assert addresses == "pictures that are addresses: 1; none is fetched, so these rows will be rejected"
+    assert names.startswith("pictures that are names of files: 1; they are looked for in the task's folder")
+
+
+def test_the_first_look_knows_the_pictures_and_holds_none_of_them(folder: Path) -> None:
+    big = file_of(size=(400, 400))
+    rows = f'x,a green pot,"{url(big)}"\ny,a red pot,"{url(big)}"\n'
+    (folder.parent / "file").write_text(f"category,title,photo\n{rows}", "utf-8")
+
+    found = look(folder.parent / "file", "goods.csv", pictures=True)
+
+    assert (found.text_column, found.label_column, found.picture_column) == ("title", "category", "photo")
+    assert [row["photo"] for row in found.rows] == ["(picture)"] * 2
+    (folder.parent / "file").write_text("name,kind,file\na pot,x,a/pot.jpg\na cup,y,a/cup.JPG\n", "utf-8")
+    assert look(folder.parent / "file", "goods.csv").picture_column == "file"
+    (folder.parent / "file").write_text("name,kind\na pot,x\na cup,y\n", "utf-8")
+    assert look(folder.parent / "file", "goods.csv").picture_column is None
+
+
+def test_what_is_looked_at_is_small_and_made_anew(folder: Path) -> None:
+    exif, file = Image.Exif(), BytesIO()
+    exif[0x010E] = "taken at home"
+    Image.new("RGB", (4000, 1000), "red").save(file, "JPEG", exif=exif)
+    name = keep(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", folder)
+
+    made = base64.b64decode(glimpse(name, folder).removeprefix("data:image/jpeg;base64,"))
+
+    with Image.open(BytesIO(made)) as shown:
+        assert (shown.size, shown.format, len(shown.getexif())) == ((SIDE, SIDE // 4), "JPEG", 0)
+    assert b"taken at home" in file.getvalue()
+    assert b"taken at home" not in made
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("page.png", "not a picture of a kind that is read"),
+        ("drawn.svg", "not a picture of a kind that is read"),
+        ("bomb.png", "pixels"),
+        ("cut.png", "the picture is broken"),
+        ("../secret.png", "lies outside the folder"),
+        ("link.png", "lies outside the folder"),
+        ("/etc/passwd", "lies outside the folder"),
+        ("task.toml", "not a picture of a kind that is read"),
+        ("gone.png", "no picture 'gone.png'"),
+        ("pictures", "no picture 'pictures'"),
+        ("https://shop.example/lamp.png", "no picture 'https://shop.example/lamp.png'"),
+        ("file:///etc/passwd", "no picture"),
+        ("\0.png", "cannot be opened"),
+        ("data:image/svg+xml;base64," + base64.b64encode(SVG).decode(), "not a picture of a kind that is read"),
+        ("data:text/html,<script>alert(1)</script>", "a data URL that is not"),
+    ],
+)
+def test_what_is_no_picture_or_lies_elsewhere_is_not_shown_and_not_asked_about(
+    folder: Path, name: str, reason: str
+) -> None:
+    (folder.parent / "secret.png").write_bytes(RED)
+    (folder / "link.png").symlink_to(folder.parent / "secret.png")
+    for file, data in {"page.png": HTML, "drawn.svg": SVG, "bomb.png": bomb(), "cut.png": RED[:50]}.items():
+        (folder / file).write_bytes(data)
+    (folder / "pictures").mkdir()
+    record = Record("7", {"title": "a pot", "photo": name})
+
+    with pytest.raises(UnreadableError, match=reason):
+        glimpse(name, folder)
+    found = opened(record, load_task(folder).columns, folder)
+    assert isinstance(found, Rejected)
+    assert (found.id, found.where) == ("7", "record 7, column 'photo'")
+    assert reason in found.reason
+
+
+def test_rows_are_read_without_opening_their_pictures(folder: Path) -> None:
+    records = brought(folder)
+    for file in (folder / "pictures").iterdir():
+        file.unlink()
+
+    again = [row for row in rows_of(folder, "goods") if isinstance(row, Record)]
+
+    assert again == records
+    assert len(records) == 4
+    texts, pictures = apart(load_task(folder).columns, records[0])
+    assert (texts.values, set(pictures)) == ({"title": "a pot"}, {"photo"})
+
+
+def test_a_trial_shows_the_model_the_pictures_and_rejects_what_is_none(folder: Path) -> None:
+    records, engine = brought(folder), seeing()
+
+    trial = tried(folder, records, engine)
+
+    assert [t.outcome for t in trial.taggings] == ["tagged", "tagged", "tagged", "rejected"]
+    assert [t.value("colour") for t in trial.taggings[:3]] == ["red", "blue", "red"]
+    assert "record p4, column 'photo': not a picture" in (trial.taggings[3].reason or "")
+    task = load_task(folder)
+    table = as_csv(task, {record.id: record for record in records}, trial.taggings)
+    assert records[0].values["photo"] in table.splitlines()[1]
+
+
+def test_pictures_that_somebody_put_into_the_folder_of_the_task_are_found(folder: Path) -> None:
+    (folder / "photos").mkdir()
+    (folder / "photos" / "pot.png").write_bytes(BLUE)
+
+    trial = tried(folder, brought(folder, [{"title": "a pot", "photo": "photos/pot.png"}]), seeing())
+
+    assert trial.taggings[0].value("colour") == "blue"
+
+
+def test_two_states_of_a_task_are_compared_on_rows_with_pictures(folder: Path) -> None:
+    rows = [{"sku": f"p{n}", "title": f"pot {n}", "photo": (RED, BLUE)[n % 2]} for n in range(LEAST)]
+    records = brought(folder, rows)
+    judged, engine = reviewed(folder, records), seeing()
+    said = [tried(folder, records, engine).taggings for _ in range(2)]
+
+    found = held_against(folder, "ann", ("live", "live"), engine, judged, (said[0], said[1]))
+
+    assert (found.figure.rows, found.gained, found.lost) == (LEAST, (), ())
+
+
+def test_rows_with_pictures_are_offered_as_examples_no_more_than_they_are_shown(folder: Path) -> None:
+    (folder / "task.toml").write_text(TASK.replace('kind = "image"', 'kind = "image"\nrequired = false'), "utf-8")
+    task, record = load_task(folder), brought(folder)[0]
+    plain = Example(Record("2", {"title": "a red pot", "photo": ""}), {"colour": "red"})
+
+    assert in_words(task, [Example(record, {"colour": "red"}), plain]) == [plain]
+    with pytest.raises(SourceError, match="rows with pictures are not shown to the model as examples"):
+        in_words(task, [Example(record, {"colour": "red"})])
+
+
+def test_a_row_that_names_no_picture_says_so(folder: Path) -> None:
+    rows_file(folder, "goods").parent.mkdir()
+    rows_file(folder, "goods").write_text('{"id": "1", "title": "a pot", "photo": ""}\n', "utf-8")
+
+    assert rows_of(folder, "goods") == [Rejected("1", "the text is empty", "row 1, column 'photo'")]
+    rows_file(folder, "goods").write_text('{"id": "1", "title": "a pot"}\n', "utf-8")
+    with pytest.raises(SourceError, match="no column 'photo'"):
+        rows_of(folder, "goods")
+    record, task = Record("1", {"title": "a pot"}), load_task(folder)
+    assert opened(record, task.columns, folder) == Rejected("1", "the picture is empty", "record 1, column 'photo'")
+    with pytest.raises(TaskError, match="not a record of this task"):
+        add(folder, task, Review("ann", record, {"colour": "red"}))
+
+
+def test_a_model_that_sees_nothing_is_said_once_asked(folder: Path) -> None:
+    engine = Counting()
+    trials = Trials(lambda: engine)
+
+    assert [trials.blind(), trials.blind()] == ["the model sees no pictures"] * 2
+    assert engine.asked == 1
+    assert Trials(ScriptedEngine).blind() == ""
+    told = blindness("small", load_task(folder), trials.blind())
+    assert told.startswith("This task shows pictures (photo), and the model small cannot look at them")
+    trial = tried(folder, brought(folder), Blind())
+    assert (trial.state, "the model sees no pictures" in trial.reason) == ("failed", True)
+
+
+class Counting(Blind):
+    """Sees nothing, and counts how often it is asked."""
+
+    asked = 0
+
+    def complete(self, requests: Sequence[Request]) -> list[Completion]:
+        self.asked += 1
+        return super().complete(requests)
+
+
+def test_the_preview_has_the_picture_where_the_model_sees_it(folder: Path) -> None:
+    task = load_task(folder)
+    record = opened(brought(folder)[0], task.columns, folder)
+    assert isinstance(record, Record)
+
+    (shown, *_) = preview(task, record, (), None)
+
+    assert shown.turns[-1].text == "title: a pot\nphoto: (picture 1)"
+    assert [picture.data for picture in shown.turns[-1].pictures] == [RED]
+    assert not any(turn.pictures for turn in shown.turns[:-1])
+
+
+def test_why_is_asked_with_the_picture(folder: Path) -> None:
+    task = load_task(folder)
+    record = opened(brought(folder)[0], task.columns, folder)
+    assert isinstance(record, Record)
+
+    found = why(Tagger(task, engine=seeing()), record, "colour")
+
+    assert found is not None
+    assert (found.value, [word.text for word in found.words]) == ("red", ["a", "pot"])
+
+
+def test_verdicts_are_on_a_text_with_its_picture(folder: Path) -> None:
+    pot, blue, cup, _ = brought(folder)
+
+    found = reviewed(folder, [pot, blue])
+
+    task = load_task(folder)
+    assert [row.record for row in found] == [pot, blue]
+    assert content(pot) != content(blue)
+    trial = tried(folder, [pot, blue, cup], seeing())
+    records = {record.id: record for record in (pot, blue, cup)}
+    left = queue("sampled", trial.taggings, records, reviews(folder, task).valid, contents_apart(folder), task=task)
+    assert left == ["p3"]
+    looked_at = opened(pot, task.columns, folder)
+    assert isinstance(looked_at, Record)
+    assert content(looked_at) == content(pot)
+
+
+def test_a_row_whose_picture_is_none_waits_for_no_verdict(folder: Path) -> None:
+    records = brought(folder)
+    trial, task = tried(folder, records, seeing()), load_task(folder)
+
+    found = reviewable([*records, Rejected("x", "why", "row 9")], trial.taggings, task, folder)
+
+    assert list(found) == ["p1", "p2", "p3"]
+    assert sorted(queue("sampled", trial.taggings, found, (), frozenset(), task=task)) == ["p1", "p2", "p3"]
+
+
+def test_reviewed_rows_leave_and_come_back_with_their_pictures(folder: Path, tmp_path: Path) -> None:
+    rows, task = reviewed(folder, brought(folder)[:3]), load_task(folder)
+    whole = [carried(row.record, task.columns, folder) for row in rows]
+    examples = [Example(one, row.answer) for one, row in zip(whole, rows, strict=True) if isinstance(one, Record)]
+    (tmp_path / "out.jsonl").write_text(to_jsonl(examples), "utf-8")
+    (tmp_path / "out.csv").write_text(to_csv(task, rows), "utf-8-sig")
+
+    assert task.read_examples(tmp_path / "out.jsonl")[1].record.pictures["photo"].data == BLUE
+    assert "base64" not in (tmp_path / "out.csv").read_text("utf-8")
+    for found in (from_csv(task, tmp_path / "out.csv", "bo"), from_jsonl(task, tmp_path / "out.jsonl", "bo")):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (folder / "reviews.jsonl").unlink()
+        add(folder, task, *found.reviews)
+        assert [row.record for row in labelled(reviews(folder, task).valid, "dev")] == [row.record for row in rows]
+    assert "base64" not in (folder / "reviews.jsonl").read_text("utf-8")
+
+
+def test_another_task_takes_the_pictures_over(folder: Path, tmp_path: Path) -> None:
+    (row,), task = reviewed(folder, brought(folder)[:1]), load_task(folder)
+    whole = carried(row.record, task.columns, folder)
+    assert isinstance(whole, Record)
+    (tmp_path / "out.jsonl").write_text(to_jsonl([Example(whole, row.answer)]), "utf-8")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "task.toml").write_text(TASK, "utf-8")
+
+    add(other, load_task(other), *from_jsonl(load_task(other), tmp_path / "out.jsonl", "bo").reviews)
+
+    (found,) = labelled(reviews(other, load_task(other)).valid, "dev")
+    assert found.record == row.record
+    assert (other / found.record.values["photo"]).read_bytes() == RED
+
+
+def test_test_rows_with_pictures_are_apart_and_read_by_others_too(folder: Path, tmp_path: Path) -> None:
+    pot, blue, *_ = brought(folder)
+    task, line = load_task(folder), {"record": {"title": "a pot", "photo": url(RED)}, "answer": {"colour": "red"}}
+    (tmp_path / "test.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+
+    assert import_test(folder, task, tmp_path / "test.jsonl") == 1
+
+    assert contents_apart(folder) == {content(pot)}
+    assert content(blue) not in contents_apart(folder)
+    assert [row.record.values["photo"] for row in rows_apart(folder, task)] == [pot.values["photo"]]
+    assert task.read_examples(folder / "test.jsonl")[0].record.pictures["photo"].data == RED
+
+
+def test_label_studio_shows_small_copies_and_gives_the_names_back(folder: Path, tmp_path: Path) -> None:
+    records, task = brought(folder), load_task(folder)
+    trial = tried(folder, records, seeing())
+
+    sent = to_label_studio(task, trial.taggings, {record.id: record for record in records}, folder)
+
+    assert '<Image name="text_photo" value="$_0_photo" />' in labelling_config(task)
+    assert sent[0]["data"]["_0_photo"].startswith("data:image/jpeg;base64,")
+    back = [
+        {**one, "annotations": [{"completed_by": 7, "result": one["predictions"][0]["result"]}]} for one in sent[:1]
+    ]
+    (tmp_path / "export.json").write_text(json.dumps(back), "utf-8")
+    (review,) = from_label_studio(task, tmp_path / "export.json").reviews
+    assert (review.record, review.answer["colour"]) == (records[0], "red")
+
+
+def test_known_answers_of_rows_with_pictures_are_taken(folder: Path) -> None:
+    (folder / "task.toml").write_text(TASK.replace('[fields.brand]\nkind = "text"\n', ""), "utf-8")
+    rows = [{**row, "shade": shade} for row, shade in zip(ROWS[:3], ("red", "blue", "red"), strict=True)]
+    renamed = [{"picture of it" if key == "photo" else key: cell for key, cell in row.items()} for row in rows]
+    write_mapping(folder, "goods", {"photo": "picture of it"})
+    assert len(brought(folder, renamed)) == 3
+
+    assert take_known(folder, "goods", "shade", "ann") == "3 known answers judge"
+
+    found = labelled(reviews(folder, load_task(folder)).valid, "dev")
+    assert [(folder / row.record.values["photo"]).read_bytes() for row in found] == [RED, BLUE, RED]
+
+
+def test_rows_that_are_examples_judge_nothing_whatever_names_their_picture(folder: Path) -> None:
+    rows = [{"sku": f"p{n}", "title": f"pot {n}", "photo": RED} for n in range(LEAST + 1)]
+    found = reviewed(folder, brought(folder, rows))
+    line = {"record": {"title": "pot 0", "photo": url(RED)}, "answer": {"colour": "red"}}
+    (folder / "examples.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+
+    left = fair(found, load_task(folder))
+
+    assert [row.record.id for row in left] == [f"p{n}" for n in range(1, LEAST + 1)]
+
+
+def test_a_task_of_texts_keeps_what_looks_like_a_picture(tmp_path: Path) -> None:
+    task = Task.define("plain", load_task("category").definition)
+    record = Record("1", {"title": url(RED)})
+
+    assert opened(record, task.columns, tmp_path) is record
+    assert apart(task.columns, record) == (record, {})
+
+
+def test_examples_that_name_a_picture_that_is_not_there_are_refused(folder: Path) -> None:
+    line = {"record": {"title": "pot", "photo": "gone.png"}, "answer": {"colour": "red"}}
+    (folder / "examples.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+
+    with pytest.raises(TaskError, match=r"no picture 'gone\.png'"):
+        load_task(folder)
