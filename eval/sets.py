@@ -19,7 +19,7 @@ from tagger.errors import SettingsError, SourceError
 from tagger.example import Example, dig, example_of
 from tagger.likeness import plain_text
 from tagger.plan import Ask, load_plan
-from tagger.record import Column
+from tagger.record import Column, Record
 from tagger.schema import PATH_SEPARATOR, LabelField, PathField, TextsField
 from tagger.task import Task, load_task, prompts_folder, task_names
 
@@ -315,10 +315,15 @@ def refuse_leaks(judged: Sequence[Example], shots: Sequence[Example]) -> None:
     if pseudo := [e.record.id for e in judged if e.pseudo]:
         hint = "pseudo-labels train; judge on rows that a person has labelled"
         raise SourceError(f"{len(pseudo)} judged rows have pseudo-labels, the first is {pseudo[0]!r}", hint=hint)
-    shown = {plain_text(e.record) for e in shots}
-    if leaked := [e.record.id for e in judged if plain_text(e.record) in shown]:
+    shown = {_seen(e.record) for e in shots}
+    if leaked := [e.record.id for e in judged if _seen(e.record) in shown]:
         hint = "take them out of one of the two files"
         raise SourceError(f"{len(leaked)} judged rows are also shots, the first is {leaked[0]!r}", hint=hint)
+
+
+def _seen(record: Record) -> object:
+    """What tells a record from others: its text, for shots are shown without pictures; without a text its pictures."""
+    return plain_text(record) or tuple(picture.digest for picture in record.pictures.values())
 
 
 def load(

@@ -55,7 +55,8 @@ class OpenFit(BaseModel):
 
 
 class RawFit(BaseModel):
-    """How the log-odds of an open field's raw probabilities are stretched and moved, those of what was `inferred` too."""
+    """How the log-odds of an open field's raw probabilities are stretched and moved, and those of what was `inferred`
+    once more."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -29,8 +29,8 @@ class Scores:
     `rows` is what labelled rows say of the same texts (prior.py), and of an open field's values that the rows
     propose themselves (spans.py); empty without labelled rows.
     `least` is the probability of the least likely token of an open value; 1 for closed ones. `inferred`: it is a
-    verbatim value, or a number, that the record does not hold. `shares` and `usual` are those of spans.SpanView, for open values
-    with labelled rows.
+    verbatim value, or a number, that the record does not hold. `shares` and `usual` are those of spans.SpanView, for
+    open values with labelled rows.
     """
 
     model: Mapping[str, float]

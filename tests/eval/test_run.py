@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from eval.sets import refuse_leaks, sample
 from tagger import Tagger
 from tagger.errors import SourceError
 from tagger.example import Example
+from tagger.picture import Picture
 from tagger.record import Record
 from tests.eval.conftest import example
 
@@ -89,6 +91,17 @@ def test_a_judged_row_among_the_shots_is_refused(rows: list[Example]) -> None:
     again = Example(Record("other id", {"title": " Mocha"}), {"category": "Coffee"})
     with pytest.raises(SourceError, match="1 judged rows are also shots"):
         refuse_leaks(rows, [again])
+
+
+def test_records_of_pictures_alone_are_told_apart_by_their_pictures() -> None:
+    first, second = (
+        Example(Record(name, {}, {"photo": Picture(name.encode(), "image/png", 1, 1)}), {"kind": "Tea"})
+        for name in "ab"
+    )
+
+    refuse_leaks([first], [second])
+    with pytest.raises(SourceError, match="1 judged rows are also shots"):
+        refuse_leaks([first, second], [replace(second, record=replace(second.record, id="c"))])
 
 
 def test_a_sample_is_drawn_by_its_seed(rows: list[Example]) -> None:
