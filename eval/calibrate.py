@@ -39,6 +39,8 @@ SPREAD, NARROW = 2.0, 0.5
 dev rows falls by 0.134, 0.134 and 0.122 on the average with 1, 0.5 and 0.3, and rises by 0.055, 0.037 and 0.023 at the
 worst.)"""
 INFERRED = -2.0
+"""What is taken off the log-odds of a value that stands nowhere in the record, where rows are too few to fit it: of 41
+such values on the dev rows of all shipped samples (22 texts, 19 numbers) 2 were right, told at 0.38 on the average."""
 LEAST_ROWS, FEW_ROWS = 20, 100
 """Fewer rows than these are refused; so few bear the simpler fits. (With 74 rows a taxonomy's two weights leave 41 of
 100 answers right out of fold, one temperature the 50 that there were.)"""

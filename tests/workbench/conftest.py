@@ -145,8 +145,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A page that must not complain and must not ask anybody else."""
+def page(chromium: Browser, bench: Callable[..., Bench]) -> Iterator[Page]:
+    """A page that must not complain and must not ask anybody else. It is closed before the `bench` that it shows: of
+    one that is gone it would complain."""
     context = chromium.new_context(viewport={"width": 1280, "height": 800}, accept_downloads=True)
     shown = context.new_page()
     wrong: list[str] = []
