@@ -15,6 +15,7 @@ from tagger.calibration import (
     Fit,
     OpenFit,
     Promise,
+    RawFit,
     calibration_file,
     expit,
     load_calibration,
@@ -24,7 +25,10 @@ from tagger.calibration import (
 from tagger.confidence import Scores
 from tagger.decide import decide
 from tagger.errors import SettingsError, TaskError
-from tagger.schema import LabelField
+from tagger.grammar import spell_value
+from tagger.record import Record
+from tagger.said import tag_of
+from tagger.schema import FieldBase, LabelField, NumberField, TextField
 from tagger.task import load_task, prompts_folder
 
 HALF = Scores({"a": 0.8, "b": 0.2}, {"a": 0.4, "b": 0.6})
@@ -101,6 +105,23 @@ def test_a_field_that_was_not_fitted_is_decided_without_the_calibration() -> Non
     assert decide("other", field, "a", HALF, prior=1.0, calibration=made.promising(0.95, "")).abstained == (
         plain.p < 0.7
     )
+
+
+@pytest.mark.parametrize(
+    ("field", "written"), [(NumberField(units=("g",)), {"value": 250, "unit": "g"}), (TextField(), "green")]
+)
+def test_what_stands_nowhere_in_the_record_is_told_with_less(field: FieldBase, written: object) -> None:
+    made = calibration(Fit(raw=RawFit(stretch=0.5, move=0.1, inferred=-2.0)))
+    scores = Scores({spell_value(field, written): 0.8}, {})
+    there, nowhere = (
+        tag_of("f", field, written, scores, Record("1", {"title": title}), prior=1.0, calibration=made)
+        for title in ("Tea, green, 250 g", "Tea, 30 g")
+    )
+
+    assert (there.value, nowhere.value) == (written, written)
+    assert (there.inferred, nowhere.inferred) == (False, True)
+    assert there.probability == pytest.approx(expit(0.5 * logit(0.8) + 0.1))
+    assert nowhere.probability == pytest.approx(expit(0.5 * logit(0.8) + 0.1 - 2.0))
 
 
 @pytest.fixture
