@@ -25,7 +25,7 @@ from eval.sets import DEFAULT_SPLIT
 from tagger.calibration import FEATURES, Calibration, ClosedFit, Fit, OpenFit, Promise, RawFit, logit, open_features
 from tagger.decide import decide
 from tagger.errors import SourceError
-from tagger.grammar import read_value, value_text
+from tagger.grammar import read_value, spell_value, value_text
 from tagger.schema import ClaimsField, FieldBase
 
 FOLDS = 5
@@ -240,12 +240,20 @@ def _drawn(loss: Callable[[float, float], float], rows: int) -> tuple[float, flo
 
 def _moved(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[str, Fit]:
     """The same for all open fields: how to stretch and move the log-odds of what was said, or nearly."""
-    told = [v for v in judged if v.p]
+    told = [v for v in judged if v.p and v.value is not None]
+    if not told:
+        return {}
     odds, right = np.array([logit(v.p) for v in told]), np.array([1.0 if v.correct else -1.0 for v in told])
-    less = np.array([INFERRED if v.tag and v.tag.inferred else 0.0 for v in told])
+    less = np.array([INFERRED if _surmised(fields[v.field], v) else 0.0 for v in told])
     found = _drawn(lambda a, b: float(np.mean(np.logaddexp(0, -right * (a * odds + b + less)))), len(told))
     fit = RawFit(stretch=round(found[0], 4), move=round(found[1], 4), inferred=INFERRED)
     return {name: Fit(raw=fit) for name, field in fields.items() if field.closed is None}
+
+
+def _surmised(field: FieldBase, verdict: Verdict) -> bool:
+    """Whether the model wrote the value, and the record does not hold it."""
+    tag = verdict.tag
+    return bool(tag and tag.inferred and spell_value(field, verdict.value) in tag.model)
 
 
 def _opened(judged: Sequence[Verdict], fields: Mapping[str, FieldBase]) -> dict[str, Fit]:

@@ -223,9 +223,10 @@ def _do(job: Job, folder: Path, forget: str | None = None) -> None:
 def _doubtful(folder: Path, task: Task) -> list[tuple[str, int, int]]:
     """The fields with one label, many of which are UNLIKELY: how many of them, of how many that are said."""
     said, unlikely = Counter[str](), Counter[str]()
-    for line in tag_lines(folder, task):
+    asked = {name for name, field in task.fields.items() if isinstance(field, LabelField | PathField)}
+    for line in tag_lines(folder, task) if asked else ():
         for name, tag in line["tags"].items():
-            if isinstance(task.fields[name], LabelField | PathField) and tag["value"] is not None:
+            if name in asked and tag["value"] is not None:
                 said[name] += 1
                 unlikely[name] += tag["probability"] < UNLIKELY
     return [(name, unlikely[name], labels) for name, labels in said.items() if unlikely[name] >= MANY * labels]

@@ -140,6 +140,9 @@ def apply(
         f"{done.kept:,} of {done.rows:,} rows keep their tag ({done.saved:.1%} saved); "
         f"{done.progress.asked:,} records asked", highlight=False,
     )  # fmt: skip
+    if done.kept and done.mixed:
+        told = "kept tags and those of rows asked now were calibrated in different ways, or some not at all"
+        err.print(f"[bold]{told}[/]: their probabilities cannot be held against each other", soft_wrap=True)
     if not done.progress.finished:
         out.print("stopped; the same command goes on")
         raise typer.Exit(STOPPED)

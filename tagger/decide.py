@@ -12,7 +12,7 @@ from tagger.calibration import Calibration
 from tagger.confidence import Scores
 from tagger.grammar import read_value, spell_value, value_text
 from tagger.prior import combine, pool
-from tagger.schema import FieldBase, LabelsField, takes_several
+from tagger.schema import FieldBase, LabelsField, plain_number, takes_several
 
 ALTERNATIVES = 3
 """Other values that are told, likeliest first."""
@@ -58,7 +58,8 @@ def decide(
     another that can be written in several ways may be likelier in all.) A list has every item that is likely enough.
     """
     asked, closed = threshold(name, field, calibration), field.closed
-    chances, least = _chances(name, field, scores, prior, calibration)
+    found = _chances(name, field, scores, prior, calibration)
+    chances = found.told
 
     def value(text: str) -> Any:
         return closed[text] if closed else read_value(field, json.loads(text))
@@ -67,9 +68,9 @@ def decide(
         left = (text for text in ranked if text not in said)
         return tuple((value(text), chances[text]) for text in islice(left, ALTERNATIVES))
 
-    ranked = sorted(chances, key=chances.__getitem__, reverse=True)
+    ranked = sorted(chances, key=found.ranked_by.__getitem__, reverse=True)
     if takes_several(field):
-        said = [text for text in chances if chances[text] >= least and chances[text] > 0]
+        said = [text for text in chances if text not in found.silent]
         p = min((chances[text] for text in said), default=chances[ranked[0]])
         listed = _listed(field, [value(text) for text in said or ranked[:1]])
         return Decision(listed, p, None if said else doubt_of(listed, p, asked), others(said), chances)
@@ -78,8 +79,7 @@ def decide(
         best = value_text(field, written) if closed else spell_value(field, written)
     if scores.rows or best not in chances or (closed and chances[best] < chances[ranked[0]]):
         best = ranked[0]
-    abstained = chances[best] < least or chances[best] == 0
-    doubt = doubt_of(value(best), chances[best], asked) if abstained else None
+    doubt = doubt_of(value(best), chances[best], asked) if best in found.silent else None
     return Decision(value(best), chances[best], doubt, others({best}))
 
 
@@ -90,9 +90,7 @@ def threshold(name: str, field: FieldBase, calibration: Calibration | None) -> f
 
 def doubt_of(value: Any, p: float, asked: float) -> str:
     """Why a value, or the likeliest item of a list, is not said at its probability, where `asked` is asked of it."""
-    item = value[0] if isinstance(value, list) and value else value
-    told = repr(item) if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-    told = told if len(told) <= SHOWN else f"{told[:SHOWN]}..."
+    told = quoted(value[0] if isinstance(value, list) and value else value)
     if p == 0:
         return f"{told} has no probability"
     if p >= asked:
@@ -101,32 +99,49 @@ def doubt_of(value: Any, p: float, asked: float) -> str:
     return f"{told} has {p:.{digits}f}, below the {asked:.{digits}f} that is asked of it"
 
 
-def _chances(
-    name: str, field: FieldBase, scores: Scores, prior: float, calibration: Calibration | None
-) -> tuple[dict[str, float], float]:
-    """The probability of each candidate by its text, and that from which on one is said."""
+def quoted(value: Any) -> str:
+    """A value as a text has it, not escaped: a blocklist has to find what it holds."""
+    if isinstance(value, str):
+        value = " ".join(value.split())
+        return f"'{value[:SHOWN]}...'" if len(value) > SHOWN else f"'{value}'"
+    if isinstance(value, Mapping):
+        return f"{plain_number(value['value'])} {value['unit']}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chances:
+    """Of each candidate by its text: its probability, by what candidates are ranked, and which are not to be said."""
+
+    told: Mapping[str, float]
+    ranked_by: Mapping[str, float]
+    silent: frozenset[str]
+
+
+def _chances(name: str, field: FieldBase, scores: Scores, prior: float, calibration: Calibration | None) -> _Chances:
     asked = threshold(name, field, calibration)
     fit = calibration.fields.get(name) if calibration else None
     if calibration and fit and not fit.raw:
-        return calibration.chances(name, scores), asked
-    chances, least = _raw(field, scores, prior)
-    if fit and fit.raw:
+        fitted = calibration.chances(name, scores)
+        return _Chances(fitted, fitted, frozenset(text for text, p in fitted.items() if p < asked or p == 0))
+    raw, least = _raw(field, scores, prior)
+    told = raw
+    if fit and fit.raw:  # it says how sure to be; what is said is decided as without it
         inferred = scores.model if scores.inferred else ()
-        chances = {text: fit.raw.chance(p, text in inferred) for text, p in chances.items()}
-        least = fit.raw.chance(least)
-    return chances, max(asked, least)
+        told = {text: fit.raw.chance(p, text in inferred) for text, p in raw.items()}
+    silent = frozenset(text for text, p in raw.items() if p < least or p == 0 or told[text] < asked)
+    return _Chances(told, raw, silent)
 
 
 def _raw(field: FieldBase, scores: Scores, prior: float) -> tuple[dict[str, float], float]:
-    """What `_chances` gives without a calibration."""
+    """Raw probabilities, and that from which on a value may be said."""
     if field.closed and scores.rows:
         return combine(scores.model, scores.rows, prior), 0.0
     if scores.rows and prior:
         # What neither side finds likelier than not is silence, however they are weighed.
         likely = {text for text in scores.candidates if max(scores.model.get(text, 0), scores.rows.get(text, 0)) >= 0.5}
         pooled = pool(scores.model, scores.rows, prior)
-        least = min((pooled[text] for text in likely), default=1.0)
-        return pooled, least
+        return pooled, min((pooled[text] for text in likely), default=1.0)
     return dict(scores.model) or dict.fromkeys(scores.rows, 0.0), 0.0
 
 

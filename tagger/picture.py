@@ -79,6 +79,12 @@ def read_picture(value: Any, folder: Path | None) -> Picture:
     return _checked(data)
 
 
+def may_be_picture(data: bytes) -> bool:
+    """Whether bytes begin as a file in one of FORMATS does, and are not too many; nothing is unpacked."""
+    begins = data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP")
+    return begins and len(data) <= MOST_BYTES
+
+
 def blank() -> Picture:
     """A white picture, to prove that a model takes any."""
     file, (width, height) = BytesIO(), (64, 64)

@@ -1,4 +1,8 @@
-"""A version becomes live: calibrations that were fitted for another one are set aside, and come back with it."""
+"""A version becomes live: calibrations that were fitted for another one are put away, and come back with it.
+
+The tagger refuses a calibration of another version. So those go before the files of the task change, and come after:
+whatever happens in between, a task is left that can be asked.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +11,31 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tagger.calibration import Calibration
-from tagger.task import load_task
 
 SHELF = "versions/calibration"
 
 
-def set_aside(folder: Path) -> None:
-    """See to it that a task's calibrations are those of its live version and plan: the tagger refuses others.
+def put_away(folder: Path, version: str, plan: str) -> None:
+    """Put away the calibrations of a task that were fitted for another version or plan than these.
 
-    A file that is no calibration stays where it is; the tagger says what is wrong with it. Raises TaskError for a
-    folder that is no task.
+    A file that is no calibration stays where it is; the tagger says what is wrong with it.
     """
-    task = load_task(folder)
-    mine = f"{task.version}.{task.plan.id}"
-    live, shelf = folder / "calibration", folder / SHELF
-    for path in live.glob("*.json"):
-        fitted = _fitted(path)
-        if fitted and fitted != mine:
+    for path in (folder / "calibration").glob("*.json"):
+        try:
+            found = Calibration.model_validate_json(path.read_text("utf-8"))
+        except (ValidationError, UnicodeDecodeError):
+            continue
+        if (found.task_version, found.plan) != (version, plan):
+            shelf = folder / SHELF
             shelf.mkdir(parents=True, exist_ok=True)
-            path.replace(shelf / f"{path.stem}.{fitted}.json")
-    for path in shelf.glob(f"*.{mine}.json"):
-        live.mkdir(exist_ok=True)
-        path.replace(live / f"{path.name.removesuffix(f'.{mine}.json')}.json")
+            path.replace(shelf / f"{path.stem}.{found.task_version}.{found.plan}.json")
 
 
-def _fitted(path: Path) -> str:
-    """The version and the plan that a calibration was fitted for; "" for a file that is none."""
-    try:
-        found = Calibration.model_validate_json(path.read_text("utf-8"))
-    except (ValidationError, UnicodeDecodeError):
-        return ""
-    return f"{found.task_version}.{found.plan}"
+def bring_back(folder: Path, version: str, plan: str) -> None:
+    """Bring the calibrations back that were fitted for this version and plan; newer ones stay."""
+    end = f".{version}.{plan}.json"
+    for path in (folder / SHELF).glob(f"*{end}"):
+        live = folder / "calibration" / f"{path.name.removesuffix(end)}.json"
+        if not live.exists():
+            live.parent.mkdir(exist_ok=True)
+            path.replace(live)

@@ -10,6 +10,7 @@ from eval.record import Run, run_row
 from eval.run import header_of
 from eval.score import judge
 from eval.workbench.chosen import chosen_task
+from eval.workbench.pictures import worded
 from eval.workbench.reviews import content
 from tagger.engines.base import Engine
 from tagger.errors import SourceError
@@ -27,17 +28,22 @@ def fair(rows: Sequence[Example], *tasks: Task) -> list[Example]:
 
     Raises SourceError for fewer than LEAST.
     """
-    told = {content(example.record) for task in tasks for example in task.examples}
-    left = [row for row in rows if content(row.record) not in told]
+    told = [(task, {content(example.record) for example in task.examples}) for task in tasks]
+    left = [row for row in rows if not any(_contents(row, task) & shown for task, shown in told)]
     if len(left) < LEAST:
         hint = f"review at least {LEAST} rows that are no examples, on the page Review"
         raise SourceError(f"{len(left)} reviewed rows are too few to compare on", hint=hint)
     return left
 
 
+def _contents(row: Example, task: Task) -> set[str]:
+    """What the row would be as an example, with its pictures and without."""
+    return {content(row.record), content(worded(row.record, task.columns))}
+
+
 def judged(task: Task, engine: Engine, rows: Sequence[Example], taggings: Sequence[Tagging]) -> Judged:
-    """What a task has made of the rows, value by value."""
-    tagger = Tagger(task, engine=engine)
+    """What a task has made of the rows, value by value; without a calibration, which the live state alone has."""
+    tagger = Tagger(task, engine=engine, calibrated=False)
     head = header_of(tagger, rows, set_name=task.id, split="dev", sample=None, seed=0, shots=0)
     run = Run(head, [run_row(tagging) for tagging in taggings])
     return Judged(run, judge(run, task, rows))

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Lock, get_ident
 
 from tagger.errors import SourceError
-from tagger.picture import MOST_BYTES, Picture, read_picture
+from tagger.picture import MOST_BYTES, Picture, may_be_picture, read_picture
 from tagger.record import Column, Record, Rejected, read_record
 
 PICTURES = "pictures"
@@ -47,13 +47,20 @@ def apart(columns: Mapping[str, Column], record: Record) -> tuple[Record, dict[s
     return replace(record, values=texts), {name: text for name in names if (text := record.values.get(name))}
 
 
+def worded(record: Record, columns: Mapping[str, Column]) -> Record:
+    """A record as a shot shows it, with its texts alone; as it is where it has pictures and no text."""
+    alone = apart(columns, record)[0]
+    return alone if any(text.strip() for text in alone.values.values()) else record
+
+
 def opened(record: Record | Rejected, columns: Mapping[str, Column], folder: Path | None) -> Record | Rejected:
     """The record with its pictures, as a model is asked about it; rejected for one that `read_picture` refuses."""
     wanted = {name: column for name, column in columns.items() if column.kind == "image"}
     if isinstance(record, Rejected) or not wanted or record.pictures:
         return record
     row = {name: record.values.get(name, "") for name in wanted}
-    found = read_record(row, wanted, record.id, where=f"record {record.id}", folder=folder)
+    with _TURN:
+        found = read_record(row, wanted, record.id, where=f"record {record.id}", folder=folder)
     if isinstance(found, Rejected):
         return replace(found, id=record.id)
     return replace(apart(columns, record)[0], pictures=found.pictures)
@@ -82,14 +89,16 @@ def called(picture: Picture) -> str:
 
 
 def keep(text: str, folder: Path) -> str:
-    """What is to stand in a row for `text`: of a data URL of a picture the name of the file that it is now in, else the
-    text. Whether it is a picture is found out when it is opened. Raises SourceError where it cannot be written."""
+    """What is to stand in a row for `text`: of a data URL of what may be a picture the name of the file that it is now
+    in, else the text. Whether it is one is found out when it is opened. SourceError where it cannot be written."""
     head, _, tail = text.partition(",")
     if not (head.startswith("data:image/") and head.endswith(";base64")):
         return text
     try:
         data = base64.b64decode(tail.strip(), validate=True)
     except ValueError:
+        return text
+    if not may_be_picture(data):
         return text
     path = folder / PICTURES / blake2b(data, digest_size=16).hexdigest()
     part = path.with_name(f"{path.name}.{os.getpid()}.{get_ident()}.part")

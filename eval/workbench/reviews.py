@@ -20,7 +20,7 @@ from sklearn.metrics import cohen_kappa_score
 from eval.sets import refuse_leaks
 from eval.slices import shown
 from eval.workbench.files import add_line, now, read_lines, safe_name
-from eval.workbench.pictures import called, kept, named
+from eval.workbench.pictures import called, kept, named, worded
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.example import Example, example_of, read_examples
 from tagger.likeness import plain_text
@@ -243,7 +243,7 @@ def import_test(folder: Path, task: Task, path: Path) -> int:
     the task, are test rows already, stand in the file twice, have several right answers or were labelled by a tagger.
     """
     rows = [replace(row, record=kept(row.record, task.columns, folder)) for row in labelled_lines(task, path)]
-    refuse_leaks(rows, task.examples)
+    refuse_leaks([replace(row, record=worded(row.record, task.columns)) for row in rows], task.examples)
     reviewed = {line.key[1] for line in _lines(folder)}
     seen = set(test_contents(folder))
     again = []

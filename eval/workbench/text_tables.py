@@ -18,10 +18,13 @@ import ijson
 from eval.workbench.encodings import lines_of, wrong_bytes
 from eval.workbench.table import HEAD_ROWS, UNREAD, Row, Table, filled, header_of, unique_name
 from tagger.errors import SourceError
+from tagger.picture import may_be_picture
 from tagger.record import Rejected
 
 DELIMITERS = ",\t;|\x01"
 NO_DELIMITER = "\x1f"
+SEEN = 16
+"""Rows of a batch with pictures, which may be large."""
 LONGEST_ROW = 1000
 """Lines: a row with more has a quotation mark that is never closed."""
 
@@ -171,22 +174,25 @@ def parquet_table(path: Path, name: str, pictures: bool = False) -> Table:
     try:
         schema = pq.read_schema(path)
         binary = [column.name for column in schema if _holds_bytes(column.type)]
-        kept = [column for column in schema.names if pictures or column not in binary]
+        shown = _pictured(path, binary) if pictures and binary else set()
+        left = [column for column in binary if column not in shown]
+        kept = [column for column in schema.names if column not in left]
         table.columns = header_of(kept, name, table.notes)
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"no Parquet file that can be read: {error}", where=name) from None
-    if binary and not pictures:
-        table.notes.append(f"left out, as they hold bytes and no text: {', '.join(binary)}")
+    if left:
+        what = "bytes that are no picture" if pictures else "bytes and no text"
+        table.notes.append(f"left out, as they hold {what}: {', '.join(left)}")
 
     def rows() -> Iterator[Row]:
         number = 0
         try:
             with pq.ParquetFile(path) as file:
-                size = 16 if pictures and binary else 1024
+                size = SEEN if shown else 1024
                 for batch in file.iter_batches(batch_size=size, columns=kept if binary else None):
                     for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                         number += 1
-                        yield number, filled(table.columns, [*map(_as_picture, cells)] if pictures else cells)
+                        yield number, filled(table.columns, [*map(_as_picture, cells)] if shown else cells)
         except (pa.ArrowException, OSError, UnicodeError) as error:
             raise SourceError(f"the file is broken: {error}", where=f"{name}, after row {number:,}") from None
 
@@ -203,7 +209,27 @@ def _holds_bytes(kind: Any) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))
 
 
+def _pictured(path: Path, binary: Sequence[str]) -> set[str]:
+    """Those of some columns with bytes whose first cell that holds something may be a picture."""
+    import pyarrow.parquet as pq
+
+    first: dict[str, Any] = {}
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=SEEN, columns=list(binary)):
+            for name in [name for name in binary if name not in first]:
+                if cell := next(filter(None, map(_content, batch.column(name).to_pylist())), None):
+                    first[name] = cell
+            if len(first) == len(binary):
+                break
+    return {name for name, cell in first.items() if isinstance(cell, str) or may_be_picture(cell)}
+
+
+def _content(cell: Any) -> Any:
+    """The bytes of a cell, or the path that stands in their place."""
+    return cell.get("bytes") or cell.get("path") if isinstance(cell, dict) and "bytes" in cell else cell
+
+
 def _as_picture(cell: Any) -> Any:
     """Bytes as a data URL; any other cell as it is."""
-    data = cell.get("bytes") or cell.get("path") if isinstance(cell, dict) and "bytes" in cell else cell
+    data = _content(cell)
     return f"data:image/*;base64,{base64.b64encode(data).decode()}" if isinstance(data, bytes) else data

@@ -29,8 +29,8 @@ from tagger.sinks import write_whole
 from tagger.task import Task
 
 _LOG = logging.getLogger(__name__)
-FIRST, MOST = 4, 256
-"""Records of the first batch, so that something is seen soon, and of the largest."""
+FIRST, MOST, MOST_PICTURES = 4, 256, 16
+"""Records of the first batch, so that something is seen soon, of the largest, and of the largest with pictures."""
 SHORT = 1.0
 """Seconds: after a batch that took less the next is twice as large."""
 
@@ -97,7 +97,11 @@ class Trials:
         return self._engine
 
     def blind(self) -> str:
-        """Why the engine cannot be shown pictures; empty if it can. It is asked once. Raises what asking raises."""
+        """Why the engine cannot be shown pictures; empty if it can. It is asked once, when no trial runs. Raises what
+        asking raises."""
+        return self._worker.submit(self._look).result()
+
+    def _look(self) -> str:
         engine = self.engine
         if self._blind is None or self._blind[0] is not engine:
             self._blind = engine, blind(engine)
@@ -105,18 +109,18 @@ class Trials:
 
     def start(
         self, asked: AbstractContextManager[Task], records: Sequence[Record | Rejected], folder: Path, *,
-        what: str, rows: str, author: str, beside: Path | None = None,
+        what: str, rows: str, author: str, beside: Path | None = None, calibrated: bool = True,
     ) -> Trial:  # fmt: skip
         """Have records tagged by the task that `asked` gives, and which is there for as long as its block lasts; the
-        file with what comes of it lies in `folder`, the pictures that the records name below `beside`. Raises what
-        `asked` raises."""
+        file with what comes of it lies in `folder`, the pictures that the records name below `beside`. Not
+        `calibrated`: a live state is asked like one that is not. Raises what `asked` raises."""
         held = ExitStack()
         task = held.enter_context(asked)
         with self._numbering:
             number = max((int(path.stem) for path in folder.glob("*.jsonl") if path.stem.isdecimal()), default=0) + 1
             trial = Trial(f"{number:04}", task.version, what, rows, author, now(), tuple(records), beside)
             write_whole(folder / f"{trial.name}.jsonl", json.dumps(_facts(trial), ensure_ascii=False) + "\n")
-        future = self._worker.submit(self._run, trial, held, task, folder / f"{trial.name}.jsonl")
+        future = self._worker.submit(self._run, trial, held, task, folder / f"{trial.name}.jsonl", calibrated)
         self._under_way[f"{folder}/{trial.name}"] = trial, future
         return trial
 
@@ -147,11 +151,11 @@ class Trials:
         if self._engine is not None:
             self._engine.close()
 
-    def _run(self, trial: Trial, held: ExitStack, task: Task, path: Path) -> None:
+    def _run(self, trial: Trial, held: ExitStack, task: Task, path: Path, calibrated: bool) -> None:
         try:
             with held:
                 if not trial.halt.is_set():
-                    self._tag(trial, task, path)
+                    self._tag(trial, task, path, calibrated)
         except TaggerError as error:
             trial.state, trial.reason = "failed", str(error)
         except Exception as error:  # whoever waits has to hear of it, and the next trial has to run
@@ -159,8 +163,9 @@ class Trials:
             _LOG.exception("trial %s has failed", path)
         add_line(path, {"state": trial.state, "reason": trial.reason, "seconds": round(trial.seconds, 2)})
 
-    def _tag(self, trial: Trial, task: Task, path: Path) -> None:
-        tagger, size, done = Tagger(task, engine=self.engine), FIRST, 0
+    def _tag(self, trial: Trial, task: Task, path: Path, calibrated: bool) -> None:
+        tagger, size, done = Tagger(task, engine=self.engine, calibrated=calibrated), FIRST, 0
+        most = MOST_PICTURES if task.picture_columns else MOST
         trial.state = "running"
         while done < len(trial.records) and not trial.halt.is_set():
             begun = perf_counter()
@@ -169,14 +174,14 @@ class Trials:
                 found = tagger.tag_records(batch)
             except EngineError:
                 self._drop()
-                tagger = Tagger(task, engine=self.engine)
+                tagger = Tagger(task, engine=self.engine, calibrated=calibrated)
                 found = tagger.tag_records(batch)
             taken = perf_counter() - begun
             trial.seconds += taken
             trial.taggings += found
             add_line(path, *({"tagging": tagging.to_dict()} for tagging in found))
             done += len(batch)
-            size = min(2 * size, MOST) if taken < SHORT else size
+            size = min(2 * size, most) if taken < SHORT else size
         trial.state = "done" if done == len(trial.records) else "stopped"
 
     def _drop(self) -> None:

@@ -21,7 +21,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from eval.workbench.files import add_line, now, read_lines
-from eval.workbench.fits import set_aside
+from eval.workbench.fits import bring_back, put_away
 from eval.workbench.texts import EXAMPLES, Files, check, digest, label_lines, own_files, plain, put, task_of
 from tagger.errors import SettingsError, SourceError, TaskError
 from tagger.plan import validation_text
@@ -126,7 +126,9 @@ def promote(folder: Path, number: int, author: str, expected: int) -> None:
     """
     with _lock(folder):
         files = files_of(folder, number)
-        before = live(folder)
+        before, fitted = live(folder), {one.number: (one.task_version, one.plan) for one in versions(folder)}
+        if before:  # if an earlier promotion was broken off, they are still away
+            bring_back(folder, *fitted[before])
         if before != expected:
             raise _overtaken(folder, before)
         if before == number:
@@ -134,8 +136,9 @@ def promote(folder: Path, number: int, author: str, expected: int) -> None:
         _refuse_wrong(files, folder.name)
         if not before:
             before = _add(folder, own_files(folder), AS_IT_WAS, author, 0).number
+        put_away(folder, *fitted[number])
         put(folder, files)
-        set_aside(folder)
+        bring_back(folder, *fitted[number])
         facts = {"at": now(), "author": author, "version": number, "before": before}
         add_line(folder / "versions" / PROMOTIONS, facts)
 

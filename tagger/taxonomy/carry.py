@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tagger.answers import ANSWERS, Answers, claimed, content_key
+from tagger.decide import quoted
 from tagger.errors import SourceError, TaskError
 from tagger.likeness import vectorizer
 from tagger.made import made_by, refuse_other
@@ -44,6 +45,8 @@ class Carried:
     kept: int
     """Rows whose tag was carried over, by another name or the same."""
     progress: Progress
+    mixed: bool = False
+    """Whether the probabilities of kept tags and of new ones were calibrated in different ways, or some not at all."""
 
     @property
     def saved(self) -> float:
@@ -96,8 +99,11 @@ def carry(
             }
             after.add({key: answer for key, answer in mapped.items() if key not in there}, 0)
             kept += sum(key in mapped for key in keys)
+        fitted = [
+            str(made["plan"]).partition("~")[2] for made in (before.fact("made") or {"plan": ""}, made_by(tagger))
+        ]
     done = tag_file(tagger, source, out, form=form, mapping=mapping, progress=progress, stop=stop)
-    return Carried(rows, kept, done)
+    return Carried(rows, kept, done, fitted[0] != fitted[1])
 
 
 def carried(
@@ -134,8 +140,12 @@ def carried(
     if others or "alternatives" in tag:
         fresh_tag["alternatives"] = [{"value": label, "probability": moved[label]} for label in others]
     found = {**answer, "tags": {**answer["tags"], name: fresh_tag}, KEPT_FROM: version}
-    if value is None and moved != chances:
-        found.pop("reason", None)  # it names the old label, at its old probability
+    if value is None and answer.get("reason"):
+        old, new = best, successors[best]
+        if new is not None and moved[new] == round(chances[old], 6):
+            found["reason"] = answer["reason"].replace(f"{name}: {quoted(old)} ", f"{name}: {quoted(new)} ")
+        else:  # it would name a label that is no more, or tell another probability
+            found["reason"] = f"{name}: version {version} of the task was silent here"
     return found
 
 

@@ -95,7 +95,9 @@ def read_version(folder: str | Path, name: str | None = None) -> tuple[Task, str
         for one in task.examples
         if chosen[0] in one.answer
     ]
-    known += [(line["text"], line["proposed"]) for line in lines if line["proposed"] in ("", *tree.labels)]
+    known += [
+        (line["text"], line["proposed"]) for line in lines if not line["proposed"] or line["proposed"] in tree.labels
+    ]
     holds = {folded(text): label for text, label in known}
     return task, chosen[0], Version(tree.labels, holds, {folded(text): text for text, _ in known})
 

@@ -13,6 +13,7 @@ import pytest
 
 from tagger import ScriptedEngine, Tagger
 from tagger.blocklist import Blocklist, hits, load_blocklist, screened
+from tagger.decide import doubt_of
 from tagger.errors import FieldError, SourceError
 from tagger.record import Record
 from tagger.result import tagging_of
@@ -54,6 +55,14 @@ def listed(folder: Path, text: str) -> Blocklist:
 )
 def test_an_entry_is_found_as_a_reader_would(entry: str, text: str, found: bool, tmp_path: Path) -> None:
     assert (listed(tmp_path, entry).line(text) is not None) is found
+
+
+@pytest.mark.parametrize(
+    ("value", "entry"),
+    [({"value": 9, "unit": "mm"}, "9mm"), ("air\ngun", "air gun"), ("air g\u200bun", "air gun"), (["枪\t支"], "枪 支")],
+)
+def test_a_reason_quotes_a_value_so_that_an_entry_is_found_in_it(value: Any, entry: str, tmp_path: Path) -> None:
+    assert listed(tmp_path, entry).line(doubt_of(value, 0.3, 0.5)) is not None
 
 
 def test_comments_and_empty_lines_are_no_entries_and_lines_are_counted(tmp_path: Path) -> None:

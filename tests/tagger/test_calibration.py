@@ -108,6 +108,26 @@ def test_a_field_that_was_not_fitted_is_decided_without_the_calibration() -> Non
 
 
 @pytest.mark.parametrize(
+    ("model", "rows", "said"),
+    [
+        ({'"Acme"': 0.95}, {'"Acme"': 0.3}, "Acme"),
+        ({'"Acme"': 0.9}, {'"Acme"': 0.2, '"Beta"': 0.8}, "Acme"),
+        ({'"Acme"': 0.4}, {'"Acme"': 0.3}, None),
+    ],
+)
+def test_few_rows_do_not_choose_another_value_nor_silence(
+    model: dict[str, float], rows: dict[str, float], said: str | None
+) -> None:
+    made = calibration(Fit(raw=RawFit(stretch=1.0, move=0.0, inferred=-2.0)))
+    scores = Scores(model, rows, inferred=True)
+
+    raw, told = (decide("f", TextField(), "Acme", scores, prior=0.5, calibration=one) for one in (None, made))
+
+    assert (None if raw.abstained else raw.value) == (None if told.abstained else told.value) == said
+    assert told.p == pytest.approx(expit(logit(raw.p) - 2.0))
+
+
+@pytest.mark.parametrize(
     ("field", "written"), [(NumberField(units=("g",)), {"value": 250, "unit": "g"}), (TextField(), "green")]
 )
 def test_what_stands_nowhere_in_the_record_is_told_with_less(field: FieldBase, written: object) -> None:

@@ -113,8 +113,9 @@ def test_a_doubtful_answer_is_withheld_and_leads_the_alternatives(shop: Path) ->
         ("茶", 0.6996, 0.7, "'茶' has 0.6996, below the 0.7000 that is asked of it"),
         (["new"], 0.2, 0.5, "'new' has 0.20, below the 0.50 that is asked of it"),
         ([], 0.2, 0.5, "[] has 0.20, below the 0.50 that is asked of it"),
-        ({"value": 250, "unit": "ml"}, 0.0, 0.5, '{"value": 250, "unit": "ml"} has no probability'),
-        ("x" * 99, 0.4, 0.0, f"neither the model nor the labelled rows find '{'x' * 59}... likelier than not"),
+        ({"value": 250, "unit": "ml"}, 0.0, 0.5, "250 ml has no probability"),
+        ("x" * 99, 0.4, 0.0, f"neither the model nor the labelled rows find '{'x' * 60}...' likelier than not"),
+        ("air\n gun", 0.0, 0.0, "'air gun' has no probability"),
     ],
 )
 def test_a_silence_says_what_is_asked_of_a_value(value: Any, p: float, asked: float, told: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tagger.calibration import Calibration, ClosedFit, Fit, calibration_file, save_calibration
 from tagger.cli import app
 from tagger.engines.base import Completion, Request
 from tagger.engines.scripted import ScriptedEngine
@@ -17,6 +18,7 @@ from tagger.errors import SourceError
 from tagger.pipeline import Tagger
 from tagger.prompt import Prompt
 from tagger.run import tag_file
+from tagger.task import load_task
 from tagger.taxonomy.carry import KEPT_FROM, Carried, carried, carry, touched
 from tagger.taxonomy.changes import Changes, Version, changes, in_words, read_version
 from tagger.taxonomy.folder import write_folder
@@ -150,15 +152,24 @@ def test_a_silent_row_is_asked_again_where_a_label_is_new() -> None:
     assert carried(silent, "category", MERGED, frozenset(), False, "v1") is not None
 
 
-def test_a_reason_that_names_the_old_label_is_not_carried_over() -> None:
-    silent = {**ANSWER, "reason": "cup", "tags": {"category": {**ANSWER["tags"]["category"], "value": None}}}
-    same = {label: label for label in MERGED}
+@pytest.mark.parametrize(
+    ("to", "told"),
+    [
+        ({}, "category: 'cup' has 0.60, below the 0.70 that is asked of it; use: x"),
+        ({"cup": "beaker"}, "category: 'beaker' has 0.60, below the 0.70 that is asked of it; use: x"),
+        (MERGED, "category: version v1 of the task was silent here"),
+    ],
+)
+def test_a_reason_names_no_label_and_no_probability_that_is_no_more(to: dict[str, str], told: str) -> None:
+    reason = "category: 'cup' has 0.60, below the 0.70 that is asked of it; use: x"
+    alternatives = [{"value": "cup", "probability": 0.6}, *ANSWER["tags"]["category"]["alternatives"]]
+    tag = {**ANSWER["tags"]["category"], "value": None, "alternatives": alternatives}
+    silent = {"outcome": "abstained", "reason": reason, "tags": {"category": tag}}
 
-    moved, kept = (carried(silent, "category", to, frozenset(), False, "v1") for to in (MERGED, same))
+    moved = carried(silent, "category", {label: label for label in MERGED} | to, frozenset(), False, "v1")
 
     assert moved is not None
-    assert kept is not None
-    assert ("reason" in moved, kept["reason"]) == (False, "cup")
+    assert moved["reason"] == told
 
 
 LEAVES = [f"Group {n // 20} > Leaf {n:03}" for n in range(200)]
@@ -243,6 +254,22 @@ def test_after_two_labels_of_200_are_split_only_their_rows_are_asked_again(
     again = Counting()
     assert _applied(trees, catalogue, tmp_path / "new tags", again).progress.finished
     assert again.asked == 0
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_probabilities_of_two_kinds_are_owned_up_to(
+    calibrated: bool, trees: tuple[Path, Path], catalogue: Path, tmp_path: Path
+) -> None:
+    if calibrated:
+        task = load_task(trees[0])
+        fitted = Calibration(
+            task_version=task.version, plan=task.plan.id, model="none", rows=20, rows_id="r", pool="",
+            fields={"category": Fit(closed=ClosedFit(model=0.9))},
+        )  # fmt: skip
+        save_calibration(calibration_file(trees[0], "none"), fitted)
+    tag_file(Tagger(trees[0], engine=Counting()), catalogue, tmp_path / "tags")
+
+    assert _applied(trees, catalogue, tmp_path / "new tags", Counting()).mixed == calibrated
 
 
 def test_tags_of_another_version_are_refused(trees: tuple[Path, Path], catalogue: Path, tmp_path: Path) -> None:

@@ -429,6 +429,33 @@ def test_rows_that_are_examples_judge_nothing_whatever_names_their_picture(folde
     assert [row.record.id for row in left] == [f"p{n}" for n in range(1, LEAST + 1)]
 
 
+def test_bytes_that_are_no_picture_are_left_out_with_a_note(folder: Path) -> None:
+    rows = [{"sku": f"p{n}", "title": "pot", "vector": bytes(64), "photo": None if n < 20 else RED} for n in range(25)]
+    path = folder.parent / "goods.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+    found = bring(path, path.name, rows_file(folder, "goods"), pictures=folder)
+
+    assert found.columns == ("sku", "title", "photo")
+    assert any("no picture: vector" in note for note in found.notes)
+    assert len(list((folder / "pictures").iterdir())) == 1
+
+
+def test_an_example_without_its_picture_is_still_the_same_product(folder: Path, tmp_path: Path) -> None:
+    (folder / "task.toml").write_text(TASK.replace('kind = "image"', 'kind = "image"\nrequired = false'), "utf-8")
+    rows = [{"sku": f"p{n}", "title": f"pot {n}", "photo": RED} for n in range(LEAST + 1)]
+    found = reviewed(folder, brought(folder, rows))
+    line = {"record": {"title": "Pot 0"}, "answer": {"colour": "red"}}
+    (folder / "examples.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    test = {"record": {"id": "t", "title": "pot 0", "photo": url(RED)}, "answer": {"colour": "red"}}
+    (tmp_path / "test.jsonl").write_text(json.dumps(test) + "\n", "utf-8")
+    task = load_task(folder)
+
+    assert [row.record.id for row in fair(found, task)] == [f"p{n}" for n in range(1, LEAST + 1)]
+    with pytest.raises(SourceError, match="1 judged rows are also shots"):
+        import_test(folder, task, tmp_path / "test.jsonl")
+
+
 def test_a_task_of_texts_keeps_what_looks_like_a_picture(tmp_path: Path) -> None:
     task = Task.define("plain", load_task("category").definition)
     record = Record("1", {"title": url(RED)})

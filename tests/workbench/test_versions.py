@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -146,6 +147,26 @@ def test_a_calibration_goes_and_comes_with_its_version(tmp_path: Path) -> None:
 
     assert gone is None
     assert fitted.read_text("utf-8") == before
+    assert calibration_of(load_task(folder), fitted.stem, None, "") is not None
+
+
+def test_a_promotion_that_is_broken_off_leaves_a_task_that_can_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Shop(tmp_path).copy_shipped("zh_review")
+    (fitted,) = (folder / "calibration").iterdir()
+    keep(folder, own_files(folder), "as shipped", "anna", 0)
+    keep(folder, without(own_files(folder), "plan.toml"), "another way of asking", "anna", 1)
+    promote(folder, 2, "ben", 1)
+    with monkeypatch.context() as broken:
+        broken.setattr("eval.workbench.versions.bring_back", Mock(side_effect=[None, OSError("the disk is full")]))
+        with pytest.raises(OSError, match="full"):
+            promote(folder, 1, "ben", 2)
+
+    assert live(folder) == 1
+    assert calibration_of(load_task(folder), fitted.stem, None, "") is None
+    with pytest.raises(SettingsError, match="live already"):
+        promote(folder, 1, "ben", 1)
     assert calibration_of(load_task(folder), fitted.stem, None, "") is not None
 
 

@@ -103,7 +103,7 @@ class Comparing:
     def _start(self, choice: str, rows: Sequence[Example]) -> Trial:
         return self.desk.trials.start(
             chosen_task(self.folder, self.person.name, choice), [row.record for row in rows], self.place,
-            what=self.known[choice], rows="", author=self.person.name, beside=self.folder,
+            what=self.known[choice], rows="", author=self.person.name, beside=self.folder, calibrated=False,
         )  # fmt: skip
 
     @ui.refreshable_method

@@ -103,15 +103,17 @@ def examples(draft: Draft) -> None:
         draft.again()
 
     def add() -> None:
-        pictures = load_task(draft.folder).picture_columns
         blank = {"record": {key: "..." for key in cells.keys if key not in pictures}, "answer": {}}
         draft.edit(lambda: forms.with_examples(draft.files, [blank, *forms.examples(draft.files)]))
         draft.again()
 
     grid.on("cellValueChanged", lambda e: changed(e.args["data"]), ["data"])
+    columns = load_task(draft.folder).columns
+    pictures = [key for key, column in columns.items() if column.kind == "image"]
     if draft.may_edit:
         with ui.row().classes("gap-2"):
-            ui.button("Add one", on_click=add).props("outline")
+            if not any(columns[key].required for key in pictures):  # no picture can be put in here
+                ui.button("Add one", on_click=add).props("outline")
             example_buttons(draft)
             ui.button("Remove the selected", on_click=remove).props("flat color=secondary")
 
