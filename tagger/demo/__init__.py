@@ -100,7 +100,7 @@ def _tag(tagger: Tagger, products: list[dict[str, Any]], progress: Callable[[int
 def _title(row: Shown) -> Text:
     text = Text(row.product["title"])
     for tag in row.attributes.tags.values() if row.attributes else ():
-        if tag.evidence and tag.evidence.column == "title":
+        if not tag.abstained and tag.evidence and tag.evidence.column == "title":
             text.stylize("bold cyan", tag.evidence.start, tag.evidence.end)
     return text
 
@@ -112,6 +112,7 @@ def _attributes(row: Shown) -> Text:
         return Text(row.attributes.reason or row.attributes.outcome, style="red")
     lines = []
     for name, tag in row.attributes.tags.items():
-        place = f"[{tag.evidence.start}:{tag.evidence.end}]" if tag.evidence else "inferred"
-        lines.append(f"{name}: {tag.value}  {tag.probability:.2f} {place}")
+        if not tag.abstained:
+            place = f"[{tag.evidence.start}:{tag.evidence.end}]" if tag.evidence else "inferred"
+            lines.append(f"{name}: {tag.value}  {tag.probability:.2f} {place}")
     return Text("\n".join(lines))
