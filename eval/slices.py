@@ -25,7 +25,7 @@ from eval.score import Verdict, counts, one_value
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.record import Column, Record
-from tagger.schema import NumberField, TextField, TextsField
+from tagger.schema import NumberField, TextField, TextsField, is_quantity, plain_quantity
 from tagger.task import Task
 
 LONG_TAIL = 5
@@ -194,9 +194,11 @@ def text_of(record: Record, columns: Mapping[str, Column]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value as text: itself if it is text, "" for none, else JSON."""
+    """A value as text: itself if it is text, "" for none, a quantity as one writes it, else JSON."""
     if value is None or isinstance(value, str):
         return value or ""
+    if is_quantity(value):
+        return plain_quantity(value)
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 

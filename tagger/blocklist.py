@@ -22,7 +22,7 @@ from typing import Any
 from tagger.errors import SourceError
 from tagger.example import Example
 from tagger.result import Tagging, line_of, tagging_of
-from tagger.schema import ClosedField, FieldBase, NumberField, plain_number
+from tagger.schema import ClosedField, FieldBase, NumberField, is_quantity, plain_number, plain_quantity
 from tagger.task import Task
 
 _UNSPACED = (
@@ -223,8 +223,8 @@ def _strings(value: Any) -> Iterator[str]:
     """The texts of a value: itself, those of a list, a number or a quantity as it is written."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping) and {"value", "unit"} <= value.keys():
-        yield f"{plain_number(value['value'])} {value['unit']}"
+    elif is_quantity(value):
+        yield plain_quantity(value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield plain_number(value)
     elif isinstance(value, list | Mapping):

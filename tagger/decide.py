@@ -12,7 +12,7 @@ from tagger.calibration import Calibration
 from tagger.confidence import Scores
 from tagger.grammar import read_value, spell_value, value_text
 from tagger.prior import combine, pool
-from tagger.schema import FieldBase, LabelsField, plain_number, takes_several
+from tagger.schema import FieldBase, LabelsField, is_quantity, plain_quantity, takes_several
 
 ALTERNATIVES = 3
 """Other values that are told, likeliest first."""
@@ -104,8 +104,8 @@ def quoted(value: Any) -> str:
     if isinstance(value, str):
         value = " ".join(value.split())
         return f"'{value[:SHOWN]}...'" if len(value) > SHOWN else f"'{value}'"
-    if isinstance(value, Mapping):
-        return f"{plain_number(value['value'])} {value['unit']}"
+    if is_quantity(value):
+        return plain_quantity(value)
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -24,6 +24,7 @@ from tagger.schema import (
     NumberField,
     TextsField,
     plain_number,
+    plain_quantity,
 )
 
 _TERMINALS = r"""
@@ -62,7 +63,7 @@ def spell_value(field: FieldBase, value: Any) -> str:
     """The JSON text of one value; a quantity is written as a string, number and unit."""
     if isinstance(field, NumberField):
         if field.units:
-            return json.dumps(f"{plain_number(value['value'])} {value['unit']}", ensure_ascii=False)
+            return json.dumps(plain_quantity(value), ensure_ascii=False)
         return plain_number(value)
     return json.dumps(value, ensure_ascii=False)
 

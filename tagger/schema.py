@@ -233,6 +233,17 @@ def plain_number(value: int | float) -> str:
     return "0" if text == "-0" else text
 
 
+def is_quantity(value: Any) -> bool:
+    """Whether a value is a number with a unit, in whichever field."""
+    number = value.get("value") if isinstance(value, Mapping) and {"value", "unit"} == value.keys() else None
+    return isinstance(number, int | float) and not isinstance(number, bool)
+
+
+def plain_quantity(value: Mapping[str, Any]) -> str:
+    """A quantity as one writes it: 250 ml."""
+    return f"{plain_number(value['value'])} {value['unit']}"
+
+
 Field = Annotated[
     LabelField
     | LabelsField

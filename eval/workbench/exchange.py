@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +20,15 @@ from tagger.example import MOST_SHOWN, Example
 from tagger.record import ID
 from tagger.schema import (
     BooleanField,
-    ClaimsField,
     FieldBase,
-    LabelsField,
     NumberField,
-    TextsField,
+    is_quantity,
+    plain_quantity,
     takes_several,
 )
 from tagger.task import Task
 
+_NUMBER = re.compile(r"(?P<number>-?(?:[1-9]\d{0,2}(?:,\d{3})+|0|[1-9]\d*)(?:\.\d+)?)\s*(?P<unit>[^\s\d.,-].*)?")
 NOTHING = "(nothing)"
 """In the first field's column of a table: the record has none of the fields. A row without any is not answered yet."""
 
@@ -41,8 +42,8 @@ class Imported:
 
 
 def to_csv(task: Task, examples: Iterable[Example]) -> str:
-    """Rows with their answers as a table: id, columns, fields; lists and quantities as JSON. Write it as utf-8-sig, or
-    Excel garbles Chinese."""
+    """Rows with their answers as a table: id, columns, fields; lists as JSON, quantities as 250 g. Write it as
+    utf-8-sig, or Excel garbles Chinese."""
     heads = _heads(task)
     out = io.StringIO()
     table = csv.DictWriter(out, [ID, *(name for name in task.columns if name != ID), *heads.values()])
@@ -110,7 +111,24 @@ def _heads(task: Task) -> dict[str, str]:
 
 
 def cell(value: Any) -> str:
+    """A value as it stands in a table, and as `read_number` and JSON take it back."""
+    if is_quantity(value):
+        return plain_quantity(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def read_number(text: str) -> Any:
+    """The number or quantity that a person has written, as 2.5, 1,250, 2.5 kg or JSON; None for anything else."""
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
+    found = _NUMBER.fullmatch(text.strip())
+    if not found:
+        return None
+    number = json.loads(found["number"].replace(",", ""))
+    return {"value": number, "unit": found["unit"]} if found["unit"] else number
 
 
 def _tabled(task: Task, row: Mapping[str, str], cells: Mapping[str, str], where: str) -> Example:
@@ -124,16 +142,16 @@ def _tabled(task: Task, row: Mapping[str, str], cells: Mapping[str, str], where:
 
 def _parsed(field: FieldBase, text: str, name: str, where: str) -> Any:
     """The value in a cell."""
-    if isinstance(field, LabelsField | TextsField | ClaimsField | NumberField):
+    if isinstance(field, NumberField):
+        if (number := read_number(text)) is None:
+            told = f"{name}: expected a number as {'2.5 kg' if field.units else '2.5'}, found {text!r}"
+            raise TaskError(told, where=where)
+        return number
+    if takes_several(field):
         try:
             return json.loads(text)
         except ValueError:
-            kind = (
-                'a list as ["one", "two"]'
-                if takes_several(field)
-                else 'a number as 2.5 or {"value": 2.5, "unit": "kg"}'
-            )
-            raise TaskError(f"{name}: expected {kind}, found {text!r}", where=where) from None
+            raise TaskError(f'{name}: expected a list as ["one", "two"], found {text!r}', where=where) from None
     if isinstance(field, BooleanField):
         text = text.lower()  # Excel writes TRUE
     return field.closed.get(text, text) if field.closed else text

@@ -169,7 +169,7 @@ def test_confusions_are_counted_and_sorted() -> None:
     assert confusions(judged) == [
         Confusion("category", "Tea", "Soup", 2),
         Confusion("category", "Tea", "Coffee", 1),
-        Confusion("volume", '{"unit": "l", "value": 1}', '["a"]', 1),
+        Confusion("volume", "1 l", '["a"]', 1),
     ]
 
 

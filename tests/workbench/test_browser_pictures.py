@@ -71,7 +71,7 @@ def opened(served: Bench, page: Page, file: Path) -> None:
     page.wait_for_timeout(500)
     picture(page, "pictures.bring")
     page.get_by_role("button", name="Take it").click()
-    expect(page.get_by_text("pictures that stand in the file: 3")).to_be_visible()
+    expect(page.get_by_text("pictures that stand in the file: 2")).to_be_visible()
 
 
 def width(image: Locator) -> int:

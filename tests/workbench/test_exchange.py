@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from eval.workbench import exchange
-from eval.workbench.exchange import Imported, from_csv, from_jsonl
+from eval.workbench.exchange import Imported, from_csv, from_jsonl, read_number
 from eval.workbench.label_studio import from_label_studio, labelling_config, to_label_studio
 from tagger.errors import SourceError, TaskError
 from tagger.example import Example
@@ -104,6 +104,29 @@ def annotated(task: Task, rows: Sequence[Example], **more: Any) -> list[dict[str
 def came_back(task: Task, tasks: Sequence[Mapping[str, Any]], tmp_path: Path) -> Imported:
     (tmp_path / "export.json").write_text(json.dumps(tasks, ensure_ascii=False), "utf-8")
     return from_label_studio(task, tmp_path / "export.json", "june")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2.5", 2.5),
+        (" 1,250 ", 1250),
+        ("-3", -3),
+        ("250 g", {"value": 250, "unit": "g"}),
+        ("1.5l", {"value": 1.5, "unit": "l"}),
+        ("12 fl oz", {"value": 12, "unit": "fl oz"}),
+        ("5斤", {"value": 5, "unit": "斤"}),
+        ("20 %", {"value": 20, "unit": "%"}),
+        ('{"value": 5, "unit": "kg"}', {"value": 5, "unit": "kg"}),
+        ("2,5", None),
+        ("1.2.3", None),
+        ("kg", None),
+        ("{5 kg", None),
+        ("", None),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(text: str, value: Any) -> None:
+    assert read_number(text) == value
 
 
 def same(found: Imported, rows: Sequence[Example]) -> None:

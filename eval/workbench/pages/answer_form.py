@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 from nicegui import ui
 
+from eval.workbench.exchange import cell, read_number
 from eval.workbench.pages.frame import telling
-from eval.workbench.results import shown
 from tagger.errors import TaskError
 from tagger.evidence import find
 from tagger.record import Record
 from tagger.result import Tag
-from tagger.schema import BooleanField, ClaimsField, FieldBase, LabelsField, TextField, TextsField
+from tagger.schema import BooleanField, ClaimsField, FieldBase, LabelsField, NumberField, TextField, TextsField
 
 KEYS = 9
 """Labels that have a number key: the likeliest."""
@@ -117,7 +116,7 @@ class AnswerForm:
             chips = ui.input_chips(value=list(value or []), on_change=lambda e: self._set(name, list(e.value) or None))
             chips.props("outlined dense").classes("grow")
             return
-        text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+        text = "" if value is None else cell(value)
         with ui.column().classes("grow gap-0 min-w-0"):
             box = ui.input(value=text).props(f'outlined dense aria-label="{name}"').classes("w-full")
             doubt = ui.label("This does not stand in the text.").classes("text-sm text-negative")
@@ -150,14 +149,14 @@ def _said(tag: Tag | None) -> Any:
 
 
 def _read(name: str, field: FieldBase, text: str) -> Any:
-    """What was typed, as a value of the field: text as it is, all else as JSON; None for nothing."""
+    """What was typed, as a value of the field: text as it is, a number or a quantity; None for nothing."""
     if not text.strip():
         return None
     if isinstance(field, TextField):
         return text.strip()
-    try:
-        return json.loads(text)
-    except ValueError:
-        raise TaskError(
-            f"{shown(text)!r} is no value", where=name, hint='for instance {"value": 5, "unit": "kg"}'
-        ) from None
+    value = read_number(text)
+    if value is None or field.problem(value):
+        units = field.units if isinstance(field, NumberField) else ()
+        hint = f"for instance 5 {units[0]}; there are {', '.join(units)}" if units else "for instance 5, or 2.5"
+        raise TaskError(f"{text!r} is no {'quantity' if units else 'number'}", where=name, hint=hint)
+    return value

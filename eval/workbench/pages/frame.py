@@ -45,7 +45,7 @@ mark.shade5 { background: color-mix(in srgb, #94a3b8 40%, transparent); }
 .nicegui-codemirror { border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 body.body--dark { --q-secondary: #cbd5e1 !important; }
 @layer overrides {
-  .q-notification__actions .q-btn { color: inherit !important; }
+  .q-notification__actions, .q-notification__actions .q-btn { color: inherit !important; }
   body.body--dark .text-primary { color: #5eead4 !important; }
   body.body--dark .nicegui-link:not(.tab):not(.no-underline) { color: #5eead4 !important; }
   body.body--light .nicegui-link:not(.tab):not(.no-underline) { color: #0f766e !important; }

@@ -11,6 +11,7 @@ from nicegui import ui
 
 from eval.workbench import forms
 from eval.workbench.desk import Desk
+from eval.workbench.exchange import cell, read_number
 from eval.workbench.pages.frame import editor_theme
 from eval.workbench.pages.helps import description_button, example_buttons
 from eval.workbench.results import FEW
@@ -155,8 +156,8 @@ class _Cells:
 
     def __init__(self, draft: Draft, rows: Sequence[Mapping[str, Any]]) -> None:
         self.keys = list(dict.fromkeys(key for row in rows for key in row["record"])) or draft.columns
-        self._names = [field.name for field in forms.fields(draft.files)]
-        self._apart = len(self._names) <= FEW
+        self._kinds = {field.name: field.kind for field in forms.fields(draft.files)}
+        self._apart = len(self._kinds) <= FEW
 
     def columns(self, editable: bool) -> list[dict[str, Any]]:
         """The columns of the record, and those of the answer."""
@@ -164,7 +165,7 @@ class _Cells:
             {"field": f"r{n}", "headerName": key, "flex": 2, "tooltipField": f"r{n}"} for n, key in enumerate(self.keys)
         ]
         if self._apart:
-            found += [{"field": f"a{n}", "headerName": name, "flex": 1} for n, name in enumerate(self._names)]
+            found += [{"field": f"a{n}", "headerName": name, "flex": 1} for n, name in enumerate(self._kinds)]
         else:
             found.append({"field": "answer", "headerName": "answer", "flex": 2})
         return [{**column, "editable": editable} for column in found]
@@ -173,7 +174,7 @@ class _Cells:
         """An example as a line."""
         cells = {"n": number, **{f"r{n}": row["record"].get(key, "") for n, key in enumerate(self.keys)}}
         if self._apart:
-            return {**cells, **{f"a{n}": _told(row["answer"].get(name)) for n, name in enumerate(self._names)}}
+            return {**cells, **{f"a{n}": _told(row["answer"].get(name)) for n, name in enumerate(self._kinds)}}
         return {**cells, "answer": json.dumps(row["answer"], ensure_ascii=False)}
 
     def example(self, line: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,8 +182,9 @@ class _Cells:
         record = {key: line[f"r{n}"] for n, key in enumerate(self.keys) if line.get(f"r{n}")}
         if not self._apart:
             return {"record": record, "answer": _object(line.get("answer") or "{}")}
-        said = {name: line.get(f"a{n}") for n, name in enumerate(self._names)}
-        return {"record": record, "answer": {name: _value(text) for name, text in said.items() if text}}
+        said = {name: line.get(f"a{n}") for n, name in enumerate(self._kinds)}
+        answer = {name: _value(self._kinds[name], text) for name, text in said.items() if text}
+        return {"record": record, "answer": answer}
 
 
 def mark(draft: Draft) -> None:
@@ -265,11 +267,14 @@ def _label_buttons(draft: Draft, field: str, grid: ui.aggrid) -> None:
 
 
 def _told(value: Any) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return "" if value is None else cell(value)
 
 
-def _value(text: Any) -> Any:
-    """A cell's text as a value: JSON where it is a list, an object, a number or true or false."""
+def _value(kind: str, text: Any) -> Any:
+    """A cell's text as a value: a number or a quantity where the field has such, JSON where it is a list or true or
+    false. What is none of it stays, for the task's check to say so."""
+    if kind == "number" and isinstance(text, str):
+        return text if (number := read_number(text)) is None else number
     try:
         found = json.loads(text) if isinstance(text, str) else text
     except ValueError:
