@@ -44,14 +44,17 @@ def find(value: str, columns: Mapping[str, str]) -> Evidence | None:
 
 def find_number(value: float | Mapping[str, Any], columns: Mapping[str, str]) -> Evidence | None:
     """The first place where a number stands in digits, as 1250, 1,250 or 1250.0; of a quantity rather one with its unit
-    behind it, which is then part of the place. Digits within a longer number are none of it."""
+    behind it, which is then part of the place. Digits within a longer number are none of it, nor are those of a
+    quantity in another unit: 3500W does not prove 3500 kg. (A unit in another script may be its name: 500克.)"""
     number, unit = (value["value"], value["unit"]) if isinstance(value, Mapping) else (value, "")
     whole, _, part = plain_number(abs(number)).partition(".")
     decimals = rf"[.,]{part}0*" if part else r"(?:[.,]0+)?"
     sign = "-" if number < 0 else ""
     digits = rf"(?<!\d)(?<!\d[.,]){sign}(?:{whole}|{int(whole):,}){decimals}(?!\d)(?![.,]\d)"
-    behind = [rf"\s?{re.escape(_folded(unit)[0])}(?![^\W\d_])"] if unit else []
-    for pattern in (*(digits + more for more in behind), digits):
+    named = re.escape(_folded(unit)[0])
+    words = "|".join(map(re.escape, _folded(unit)[0].split()))
+    behind = [rf"\s?{named}(?![^\W\d_])", rf"(?={words}|[^a-z]|$)"] if unit else [""]
+    for pattern in (digits + more for more in behind):
         for column, text in columns.items():
             folded, origin = _folded(text)
             if place := re.search(pattern, folded):

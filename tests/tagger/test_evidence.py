@@ -69,6 +69,10 @@ def test_what_is_not_there_has_no_evidence(value: str) -> None:
         ({"value": 250, "unit": "ml"}, "about 250 millilitres", "250"),
         ({"value": 3, "unit": "kg"}, "净重3千克", "3"),
         ({"value": 18.65, "unit": "kg"}, "18V, 65 W", None),
+        ({"value": 3500, "unit": "kg"}, "Gas Stove 3500W", None),
+        ({"value": 500, "unit": "g"}, "500grams", "500"),
+        ({"value": 12, "unit": "fl oz"}, "12oz can", "12"),
+        ({"value": 9, "unit": "cm"}, "size 9", "9"),
     ],
 )
 def test_a_number_is_found_in_digits_of_its_own(value: Any, text: str, expected: str | None) -> None:
