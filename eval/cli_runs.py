@@ -61,13 +61,18 @@ def calibrate(
         raise SourceError(f"the run is of version {found.header.task_version}, the task is {loaded.version}", hint=hint)
     before = judge(found, loaded, judged)
     calibration, after = fit(found, lambda run: judge(run, loaded, judged), loaded.fields, published=published)
-    table = Table("", "ECE", "AUROC", "log-loss")
+    table, losses = Table("", "ECE", "AUROC", "log-loss"), []
     for name, verdicts_of in (("raw", before), ("calibrated, out of fold", after)):
         told = [v for v in verdicts_of if v.tag]
         p, right = [v.p for v in told], [v.correct for v in told]
         figures = expected_calibration_error(p, right), auroc(p, right), log_loss(right, p, labels=[False, True])
         table.add_row(name, *(f"{figure:.3f}" for figure in figures))
+        losses.append(figures[-1])
     out.print(table)
+    if losses[1] >= losses[0]:
+        out.print("out of fold it is no better than raw probabilities: they would do, but for promises")
+    if not calibration.promises:
+        out.print("it can promise nothing: more dev rows, or a task that is more often right, would be needed")
     for level, kept in calibration.promises.items():
         out.print(f"can promise {float(level):.0%}: answers from {kept.threshold:.3f} on, {kept.precision:.1%} of them "
                   f"right; {kept.coverage:.1%} of the labelled values are answered", highlight=False)  # fmt: skip
@@ -77,7 +82,7 @@ def calibrate(
         raise SettingsError(f"the run was asked by plan {calibration.plan}, the task by {own.plan.id}", hint=hint)
     path = path or calibration_file(loaded.folder, calibration.model, calibration.adapter)
     save_calibration(path, calibration)
-    out.print(f"written: {path}", highlight=False, soft_wrap=True)
+    out.print(f"written: {path} (without the file probabilities are raw again)", highlight=False, soft_wrap=True)
 
 
 def slices(

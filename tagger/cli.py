@@ -22,6 +22,7 @@ from tagger.cli_serve import key, serve
 from tagger.cli_taxonomy import taxonomy
 from tagger.engines.scripted import ScriptedEngine
 from tagger.errors import SourceError, TaggerError
+from tagger.fitted import unfit
 from tagger.pipeline import Tagger
 from tagger.record import Rejected
 from tagger.settings import prepare_process
@@ -73,6 +74,7 @@ def check(
 ) -> None:
     """Check a task folder: every mistake is named with its place. Exit code 1: it holds what is on the blocklist."""
     listed, found_on_it = load_blocklist(blocklist) if blocklist else None, []
+    strange: list[Path] = []
     table = Table("task", "version", "fields", "examples", "asked as", "about")
     for name in [task] if task else task_names():
         found = load_task(name)
@@ -83,7 +85,11 @@ def check(
         about = found.definition.about
         found_on_it += hits(found, listed) if listed else []
         table.add_row(found.id, found.version, str(len(found.fields)), str(len(found.examples)), forms, escape(about))
+        strange += unfit(found)
     out.print(table)
+    for path in strange:
+        told = f"{path}: fitted for another version of the task, or another plan; runs with that model will refuse it"
+        out.print(f"{told} (fit it anew, or remove it)", highlight=False, markup=False, soft_wrap=True)
     for hit in found_on_it:
         told = f"{hit.where}: {hit.text!r} is on the blocklist ({blocklist}, line {hit.line})"
         out.print(told, highlight=False, markup=False, soft_wrap=True)

@@ -50,6 +50,20 @@ def calibration_of(task: Task, model: str, adapter: str | None, pool: str) -> Ca
     return load_calibration(path, {**made, "pool": pool})
 
 
+def unfit(task: Task) -> list[Path]:
+    """The calibrations in a task's folder that were fitted for another version or plan of it, or that are none."""
+    strange = []
+    for path in sorted((task.folder / "calibration").glob("*.json")) if task.folder else ():
+        try:
+            found = Calibration.model_validate_json(path.read_text("utf-8"))
+        except ValueError:
+            strange.append(path)
+            continue
+        if (found.task_version, found.plan) != (task.version, task.plan.id):
+            strange.append(path)
+    return strange
+
+
 def promising(calibration: Calibration | None, promise: float, pool: str) -> Calibration:
     """The same calibration, silent where it cannot keep a promise; SettingsError where nothing can be promised."""
     if not 0 < promise < 1:

@@ -37,5 +37,9 @@ def refuse_other(out: Path, made: Mapping[str, Any]) -> None:
 def _refuse_other(out: Path, before: Mapping[str, Any] | None, made: Mapping[str, Any]) -> None:
     other = next((name for name in made if made[name] != before.get(name)), None) if before else None
     if before and other:
-        told = f"the folder holds tags of another {other.replace('_', ' ')}: {before.get(other)}, now {made[other]}"
+        was, now = str(before.get(other)), str(made[other])
+        what = other.replace("_", " ")
+        if other == "plan" and was.partition("~")[0] == now.partition("~")[0]:  # only what is fitted to it differs
+            what = "calibration or promise"
+        told = f"the folder holds tags of another {what}: {was}, now {now}"
         raise SourceError(told, where=str(out), hint="choose another --out, or remove that folder")

@@ -79,15 +79,16 @@ def carry(
 ) -> Carried:
     """Tag `source` into `out` by the tagger's task, with the tags that the run in `tags` has under task `old`.
 
-    `name` is the field that is the tree, `affected` are the old labels whose rows are asked (`touched`). Given again,
-    it goes on. Raises TaskError for tasks that differ in more than the tree, SourceError for tags of another task
-    version, and what `tag_file` raises.
+    Without a `mapping` columns are those that the old run read, its ids too. `name` is the field that is the tree,
+    `affected` are the old labels whose rows are asked (`touched`). Given again, it goes on. Raises TaskError for tasks
+    that differ in more than the tree, SourceError for tags of another task version, and what `tag_file` raises.
     """
     _refuse_other_tasks(old, tagger.task, name)
     _refuse_other_tags(tags, old)
     refuse_other(out, made_by(tagger))
     rows = kept = 0
     with claimed(tags), Answers(tags) as before, claimed(out), Answers(out) as after:
+        mapping = mapping or (before.fact("command") or {}).get("mapping")
         for part in batches(catalogue(source, old.columns, mapping), AT_ONCE):
             rows += len(part)
             keys = [content_key(row) for row in part if isinstance(row, Record)]

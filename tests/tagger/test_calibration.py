@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tagger import ScriptedEngine, Tagger
 from tagger.calibration import (
@@ -22,11 +23,14 @@ from tagger.calibration import (
     logit,
     save_calibration,
 )
+from tagger.cli import app
 from tagger.confidence import Scores
 from tagger.decide import decide
-from tagger.errors import SettingsError, TaskError
+from tagger.errors import SettingsError, SourceError, TaskError
+from tagger.fitted import unfit
 from tagger.grammar import spell_value
 from tagger.record import Record
+from tagger.run import tag_file
 from tagger.said import tag_of
 from tagger.schema import FieldBase, LabelField, NumberField, TextField
 from tagger.task import load_task, prompts_folder
@@ -221,3 +225,23 @@ def test_a_calibration_without_shots_does_not_serve_with_them(tmp_path: Path) ->
     assert load_calibration(path, expected) is None
     assert load_calibration(path, {**expected, "pool": ""}) is not None
     assert load_calibration(tmp_path / "none.json", expected) is None
+
+
+def test_calibrations_of_another_version_are_named_before_a_run(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(prompts_folder() / "zh_review", tmp_path / "zh_review"))
+    (fitted,) = (folder / "calibration").iterdir()
+    assert unfit(load_task(folder)) == []
+
+    (folder / "plan.toml").unlink()
+
+    assert unfit(load_task(folder)) == [fitted]
+    assert f"{fitted}: fitted for another version" in CliRunner().invoke(app, ["check", str(folder)]).output
+
+
+def test_a_folder_of_another_calibration_says_so(calibrated: Path, tmp_path: Path) -> None:
+    source = tmp_path / "goods.jsonl"
+    source.write_text('{"title": "tea"}\n', "utf-8")
+    tag_file(Tagger(calibrated, engine=ScriptedEngine(), calibrated=False), source, tmp_path / "tags")
+
+    with pytest.raises(SourceError, match="tags of another calibration or promise"):
+        tag_file(Tagger(calibrated, engine=ScriptedEngine()), source, tmp_path / "tags")

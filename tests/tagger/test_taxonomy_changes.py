@@ -295,3 +295,30 @@ def test_the_commands_say_what_has_changed_and_what_was_saved(
     assert "  - 3 of 'Group 0 > Leaf 017' now under 'Group 0 > Leaf 017 large': product of leaf 017" in plain.output
     assert applied.exit_code == 0, applied.output
     assert "rows keep their tag" in applied.output
+
+
+def test_ids_are_read_as_the_old_run_read_them(trees: tuple[Path, Path], tmp_path: Path) -> None:
+    """Else the new tags could not be joined to the catalogue, and nobody would notice."""
+    run, (old, new), source = CliRunner(), map(str, trees), tmp_path / "catalogue.csv"
+    source.write_text("sku,name\nA1,product of leaf 001 small no 1\nA2,product of leaf 100 large no 2\n", "utf-8")
+    common = ["--engine", "scripted"]
+    first = [
+        "tag",
+        str(source),
+        "--task",
+        old,
+        "--out",
+        str(tmp_path / "tags"),
+        "--map",
+        "id=sku",
+        "--map",
+        "title=name",
+    ]
+    assert run.invoke(app, [*first, *common]).exit_code == 0
+
+    command = ["--source", str(source), "--tags", str(tmp_path / "tags"), "--out", str(tmp_path / "out")]
+    applied = run.invoke(app, ["taxonomy", "apply", old, new, *command, *common])
+
+    assert applied.exit_code == 0, applied.output
+    lines = (tmp_path / "out" / "tags-00000.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["A1", "A2"]

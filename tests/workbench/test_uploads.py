@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eval.workbench.uploads import Brought, Look, bring, look
+from eval.workbench.uploads import Brought, Look, bring, look, values
 from tagger.errors import SourceError
 from tagger.record import Column, Record, Rejected
 from tagger.sources import records
@@ -225,6 +225,13 @@ def test_a_list_in_json_is_read_record_by_record(tmp_path: Path, encoding: str) 
     assert rows[0] == {"id": "1", "title": "不锈钢保温杯"}
     assert rows[1]["unread"].startswith("record 2: expected an object")
     assert rows[2] == {"id": "2", "title": "2.50"}
+
+
+def test_the_values_of_a_column_are_those_of_the_whole_file(tmp_path: Path) -> None:
+    lines = [f"p{n},title {n},shelf {n // 30}" for n in range(90)]
+    path = put(tmp_path, "\n".join(["id,title,shelf", *lines, "p90,title 90,"]).encode())
+
+    assert values(path, "goods.csv", "shelf") == ["shelf 0", "shelf 1", "shelf 2"]
 
 
 def test_parquet_is_read_and_what_holds_bytes_is_left_out_with_a_note(tmp_path: Path) -> None:

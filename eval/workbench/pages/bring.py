@@ -17,7 +17,7 @@ from eval.workbench.encodings import ENCODINGS
 from eval.workbench.known import take_known
 from eval.workbench.pages.frame import telling, told
 from eval.workbench.records import picture_notes, row_files, rows_file, write_mapping
-from eval.workbench.uploads import Look, bring, look
+from eval.workbench.uploads import Look, bring, look, values
 from tagger.errors import TaggerError
 from tagger.task import load_task
 
@@ -46,6 +46,8 @@ class BringForm:
         """Wanted column -> that of the file."""
         self.labels = NONE
         """The file's column with right answers, if it has one."""
+        self.known: list[str] = []
+        """What stands in that column."""
 
     def build(self) -> None:
         """The place to drop a file, and under it what was found in it."""
@@ -72,6 +74,7 @@ class BringForm:
             found = await to_thread(look, self.path, self.name, self.encoding, self.sheet, pictures=shown)
             self.columns = {name: self._guess(found, name) for name in self._wanted}
             self.labels, self.look = (found.label_column or NONE) if self._answers else NONE, found
+            await self._take_known()
         except TaggerError as error:
             told(error)
             self._drop.reset()
@@ -116,9 +119,16 @@ class BringForm:
         self.columns[name] = column
         self._changed()
 
-    def _answered(self, event: events.ValueChangeEventArguments[Any]) -> None:
+    async def _answered(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.labels = event.value
+        with telling():
+            await self._take_known()
         self._changed()
+
+    async def _take_known(self) -> None:
+        some = self.labels != NONE
+        place = self.path, self.name, self.labels, self.encoding, self.sheet
+        self.known = await to_thread(values, *place) if some else []
 
     async def _leafed(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.sheet = event.value

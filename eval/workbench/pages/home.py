@@ -134,9 +134,8 @@ class NewTask:
         """Guess from the file whatever has not been said."""
         found = self.form.look
         self.go.set_enabled(found is not None)
-        if found and self.form.labels and not self.listed.value:
-            seen = dict.fromkeys(row[self.form.labels] for row in found.rows if row.get(self.form.labels))
-            self.listed.set_value("\n".join(seen))
+        if found and not self.listed.value:
+            self.listed.set_value("\n".join(self.form.known))
         if found and not self.name.value:
             self.name.set_value(re.sub(r"[^\w-]+", "_", self.form.labels).strip("_") or "category")
         if not self.about.value:
