@@ -166,7 +166,7 @@ def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | N
     """
     if not path.is_file():
         return None
-    hint = "fit it anew (python -m eval calibrate), or remove the file to go on with raw probabilities"
+    hint = "fit it anew (python -m eval calibrate); for raw probabilities remove the file, or say calibrated=False"
     try:
         found = Calibration.model_validate_json(path.read_text("utf-8"))
     except ValidationError as error:

@@ -42,8 +42,8 @@ def brief(name: str) -> Task:
 
 def tag_all(engine: Any, products: list[dict[str, Any]]) -> list[Tagging]:
     english, chinese = (
-        Tagger(brief("category"), engine=engine).tag(products[:6]),
-        Tagger(brief("zh_category"), engine=engine).tag(products[6:]),
+        Tagger(brief("category"), engine=engine, calibrated=False).tag(products[:6]),
+        Tagger(brief("zh_category"), engine=engine, calibrated=False).tag(products[6:]),
     )
     return [*english, *chinese]
 
