@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,15 @@ def calibration_file(folder: Path, model: str, adapter: str | None = None) -> Pa
     """Where the calibration of a task's answers by `model` lies, alone or with an adapter (its name and id)."""
     name = model.replace("/", "--") + (f"+{adapter.replace('/', '--')}" if adapter else "")
     return folder / "calibration" / f"{name}.json"
+
+
+def calibrations(folder: Path) -> Iterator[tuple[Path, Calibration | None]]:
+    """The files of a task's calibrations, with what they hold; None for one that is no calibration."""
+    for path in sorted((folder / "calibration").glob("*.json")):
+        try:
+            yield path, Calibration.model_validate_json(path.read_text("utf-8"))
+        except ValueError:  # not JSON of one, or no UTF-8: whoever is asked by it says what is wrong
+            yield path, None
 
 
 def load_calibration(path: Path, expected: Mapping[str, Any]) -> Calibration | None:

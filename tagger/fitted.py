@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tagger.adapter import find_adapter
-from tagger.calibration import Calibration, calibration_file, load_calibration
+from tagger.calibration import Calibration, calibration_file, calibrations, load_calibration
 from tagger.engines import blind
 from tagger.engines.base import Engine, EngineInfo
 from tagger.errors import SettingsError
@@ -52,16 +52,9 @@ def calibration_of(task: Task, model: str, adapter: str | None, pool: str) -> Ca
 
 def unfit(task: Task) -> list[Path]:
     """The calibrations in a task's folder that were fitted for another version or plan of it, or that are none."""
-    strange = []
-    for path in sorted((task.folder / "calibration").glob("*.json")) if task.folder else ():
-        try:
-            found = Calibration.model_validate_json(path.read_text("utf-8"))
-        except ValueError:
-            strange.append(path)
-            continue
-        if (found.task_version, found.plan) != (task.version, task.plan.id):
-            strange.append(path)
-    return strange
+    made = task.version, task.plan.id
+    found = calibrations(task.folder) if task.folder else ()
+    return [path for path, one in found if one is None or (one.task_version, one.plan) != made]
 
 
 def promising(calibration: Calibration | None, promise: float, pool: str) -> Calibration:

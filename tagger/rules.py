@@ -21,7 +21,16 @@ from tagger.questions import Limits
 from tagger.record import Record
 from tagger.result import Alternative, Conflict, Correction, Tag
 from tagger.rulebook import Implication, RuleBook, Step, items_of
-from tagger.schema import FieldBase, LabelField, LabelsField, PathField, takes_several, takes_spans
+from tagger.schema import (
+    FieldBase,
+    LabelField,
+    LabelsField,
+    PathField,
+    is_quantity,
+    plain_quantity,
+    takes_several,
+    takes_spans,
+)
 
 
 class Rules:
@@ -252,6 +261,6 @@ def _shown(value: Any, most: int = 5) -> str:
     """A value as it is told; of many the first."""
     if isinstance(value, list | tuple):
         return " or ".join(_shown(item) for item in value[:most]) + (" or ..." if len(value) > most else "")
-    if isinstance(value, Mapping):
-        return f"{value['value']} {value['unit']}"
+    if is_quantity(value):
+        return plain_quantity(value)
     return json.dumps(value, ensure_ascii=False)

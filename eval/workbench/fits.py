@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from tagger.calibration import Calibration
+from tagger.calibration import calibrations
 
 SHELF = "versions/calibration"
 
@@ -20,12 +18,8 @@ def put_away(folder: Path, version: str, plan: str) -> None:
 
     A file that is no calibration stays where it is; the tagger says what is wrong with it.
     """
-    for path in (folder / "calibration").glob("*.json"):
-        try:
-            found = Calibration.model_validate_json(path.read_text("utf-8"))
-        except (ValidationError, UnicodeDecodeError):
-            continue
-        if (found.task_version, found.plan) != (version, plan):
+    for path, found in calibrations(folder):
+        if found and (found.task_version, found.plan) != (version, plan):
             shelf = folder / SHELF
             shelf.mkdir(parents=True, exist_ok=True)
             path.replace(shelf / f"{path.stem}.{found.task_version}.{found.plan}.json")

@@ -126,9 +126,9 @@ class BringForm:
         self._changed()
 
     async def _take_known(self) -> None:
-        some = self.labels != NONE
-        place = self.path, self.name, self.labels, self.encoding, self.sheet
-        self.known = await to_thread(values, *place) if some else []
+        self.known = []
+        if self.labels != NONE:
+            self.known = await to_thread(values, self.path, self.name, self.labels, self.encoding, self.sheet)
 
     async def _leafed(self, event: events.ValueChangeEventArguments[Any]) -> None:
         self.sheet = event.value
